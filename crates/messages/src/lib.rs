@@ -1,0 +1,1 @@
+//! The MQTT contract between gateway and portal.

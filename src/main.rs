@@ -1,0 +1,2 @@
+//! vesigate.
+fn main() {}
