@@ -285,6 +285,7 @@ pub enum AddressError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
 
     const WIRE: [u8; 8] = [0x2D, 0x2C, 0x99, 0x87, 0x34, 0x76, 0x1B, 0x16];
 

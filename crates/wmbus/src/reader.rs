@@ -1,0 +1,63 @@
+//! The one place where bytes are taken off a slice; nothing in this crate indexes by a number from the air.
+
+use thiserror::Error;
+
+/// Fewer bytes than a field needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{want} byte(s) wanted at byte {at}, but the data ends there")]
+pub(crate) struct Truncated {
+    /// Where, counted from the first byte of the slice that was read.
+    pub(crate) at: u16,
+    /// How many were wanted.
+    pub(crate) want: u16,
+}
+
+/// Takes bytes from the front and knows where it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    at: u16,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, at: 0 }
+    }
+
+    pub(crate) const fn at(&self) -> u16 {
+        self.at
+    }
+
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Truncated> {
+        self.array::<1>().map(|[byte]| *byte)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], Truncated> {
+        let (head, tail) = self.rest.split_first_chunk().ok_or_else(|| self.short(N))?;
+        self.step(tail, N);
+        Ok(head)
+    }
+
+    pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], Truncated> {
+        let (head, tail) = self.rest.split_at_checked(n).ok_or_else(|| self.short(n))?;
+        self.step(tail, n);
+        Ok(head)
+    }
+
+    fn step(&mut self, tail: &'a [u8], n: usize) {
+        self.rest = tail;
+        self.at = self.at.saturating_add(saturate(n));
+    }
+
+    fn short(&self, n: usize) -> Truncated {
+        Truncated { at: self.at, want: saturate(n) }
+    }
+}
+
+pub(crate) fn saturate(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
