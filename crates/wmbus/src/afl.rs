@@ -181,7 +181,7 @@ impl Reassembler {
         self.open.retain(|open| now.saturating_sub(open.since) <= MAX_AGE_SECONDS);
         let begun = self.open.iter().position(|open| open.meter == meter);
         if afl.fragment() == 1 {
-            if let Some(at) = begun.or((self.open.is_full()).then_some(0)) {
+            if let Some(at) = begun.or_else(|| self.open.is_full().then_some(0)) {
                 self.open.remove(at);
             }
             let message = Message { afl: *afl, bytes: ArrayVec::new() };

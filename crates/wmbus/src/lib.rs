@@ -9,6 +9,7 @@ pub mod afl;
 pub mod compact;
 pub mod crc;
 mod decimal;
+pub mod encode;
 pub mod frame;
 #[cfg(test)]
 mod hex;

@@ -399,7 +399,7 @@ impl Job<'_> {
             )));
         }
         let sealed = enciphered_blocks(transport, message.len().saturating_sub(body))?;
-        let counter = transport.configuration.counter.or(self.afl.and_then(|afl| afl.counter));
+        let counter = transport.configuration.counter.or_else(|| self.afl.and_then(|afl| afl.counter));
         let mut security =
             Security { scheme: Scheme::Mode7, verified: Verified::default(), already_open: false, counter };
         let plain = message.get(body..).is_some_and(|body| body.starts_with(&MARKER));

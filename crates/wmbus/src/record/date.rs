@@ -84,7 +84,7 @@ impl DateTime {
     #[must_use]
     pub fn to_type_f(self) -> [u8; 4] {
         let [day, month] = self.date.to_type_g();
-        let hundreds = (self.date.year.saturating_sub(1900) / 100 & 0b11) as u8;
+        let hundreds = ((self.date.year.saturating_sub(1900) / 100) & 0b11) as u8;
         let hour = self.time.hour & 0x1F | hundreds << 5 | u8::from(self.summer) << 7;
         [self.time.minute & 0x3F, hour, day, month]
     }

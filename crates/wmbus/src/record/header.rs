@@ -229,7 +229,7 @@ mod tests {
             assert_eq!(h.vib(), [0xFB, 0x82, 0xF5, 0x3C]);
         });
         with("02FF20 7100", |h| {
-            assert_eq!((h.table, h.extensions), (Table::Manufacturer, [0x20].as_slice()))
+            assert_eq!((h.table, h.extensions), (Table::Manufacturer, [0x20].as_slice()));
         });
         with("05FC3C 03 6B6261 00", |h| assert_eq!((h.text, h.bytes.len()), (b"kba".as_slice(), 7)));
     }

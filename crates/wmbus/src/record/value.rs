@@ -186,8 +186,9 @@ fn signed(bytes: &[u8]) -> Integer {
     let Some(place) = wide.get_mut(..bytes.len()) else { return Integer::TooLong };
     place.copy_from_slice(bytes);
     let number = i64::from_le_bytes(wide);
-    let bits = 8 * bytes.len() as u32;
-    if number == i64::MIN >> (64 - bits) { Integer::Lowest } else { Integer::Number(number) }
+    // The sign bit of its size alone.
+    let lowest = i64::MIN >> (8 * (wide.len() - bytes.len()));
+    if number == lowest { Integer::Lowest } else { Integer::Number(number) }
 }
 
 /// `None` for numbers beyond 63 bits.
@@ -230,7 +231,7 @@ mod tests {
 
     fn number(hex: &str, mantissa: i64, exponent: i8) {
         value(hex, |record| {
-            assert_eq!(record.value, Value::Number(Decimal::new(mantissa, exponent)), "{hex}")
+            assert_eq!(record.value, Value::Number(Decimal::new(mantissa, exponent)), "{hex}");
         });
     }
 
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn variable_length_data_says_what_it_is() {
         value("0DFD11 0A 38373130 3134423032 41", |r| {
-            assert_eq!(std::format!("{:?}", r.value), "Text(\"A20B410178\")")
+            assert_eq!(std::format!("{:?}", r.value), "Text(\"A20B410178\")");
         });
         number("0D13 C3 563412", 123_456, -3);
         number("0D13 D3 563412", -123_456, -3);

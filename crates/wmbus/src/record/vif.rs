@@ -176,9 +176,9 @@ pub(crate) fn meaning(header: &Header<'_>) -> Meaning {
 
 /// EN 13757-3, table 10. Energies in kWh or MJ, powers in kW, so that one quantity has one unit.
 fn primary(code: u8) -> Meaning {
-    let n = (code & 0b111) as i8;
+    let n = (code & 0b111).cast_signed();
     let time = TIMES.get(usize::from(code & 0b11)).copied().unwrap_or_default();
-    let quarter = (code & 0b11) as i8;
+    let quarter = (code & 0b11).cast_signed();
     match code {
         0x00..=0x07 => measure(Quantity::Energy, "kWh", n - 6),
         0x08..=0x0F => measure(Quantity::Energy, "MJ", n - 6),
@@ -212,8 +212,8 @@ fn primary(code: u8) -> Meaning {
 
 /// EN 13757-3, table 14: the byte behind `FB`.
 fn fb(code: u8) -> Meaning {
-    let one = (code & 0b1) as i8;
-    let quarter = (code & 0b11) as i8;
+    let one = (code & 0b1).cast_signed();
+    let quarter = (code & 0b11).cast_signed();
     match code {
         0x00..=0x01 => measure(Quantity::Energy, "kWh", one + 2),
         0x02..=0x03 => measure(Quantity::ReactiveEnergy, "kvarh", one),
@@ -230,7 +230,7 @@ fn fb(code: u8) -> Meaning {
         0x30..=0x31 => measure(Quantity::Power, "MJ/h", one + 2),
         0x34..=0x37 => measure(Quantity::ApparentPower, "kVA", quarter - 3),
         0x74..=0x77 => measure(Quantity::TemperatureLimit, "°C", quarter - 3),
-        0x78..=0x7F => measure(Quantity::Power, "kW", (code & 0b111) as i8 - 6),
+        0x78..=0x7F => measure(Quantity::Power, "kW", (code & 0b111).cast_signed() - 6),
         _ => unsigned(Quantity::Unknown),
     }
 }
@@ -238,7 +238,7 @@ fn fb(code: u8) -> Meaning {
 /// EN 13757-3, table 12: the byte behind `FD`.
 fn fd(code: u8) -> Meaning {
     let time = TIMES.get(usize::from(code & 0b11)).copied().unwrap_or_default();
-    let low = (code & 0x0F) as i8;
+    let low = (code & 0x0F).cast_signed();
     let plain = |quantity, unit| Meaning { unit, ..unsigned(quantity) };
     match code {
         0x08 => unsigned(Quantity::AccessNumber),

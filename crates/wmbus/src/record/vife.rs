@@ -100,7 +100,7 @@ pub(crate) fn apply(header: &Header<'_>, meaning: &mut Meaning) -> (Modifiers, O
         return (modifiers, None);
     }
     for (at, byte) in header.extensions.iter().enumerate() {
-        let n = (byte & 0b111) as i8;
+        let n = (byte & 0b111).cast_signed();
         match byte & 0x7F {
             0x00 => {}
             code @ (0x01..=0x0F | 0x15..=0x1C) => modifiers.error = Some(MeterError(code)),
@@ -111,7 +111,7 @@ pub(crate) fn apply(header: &Header<'_>, meaning: &mut Meaning) -> (Modifiers, O
             }
             0x1D | 0x3A | 0x3E => {}
             code @ 0x20..=0x38 => {
-                modifiers.per = Some(PER.get(usize::from(code - 0x20)).copied().unwrap_or(""))
+                modifiers.per = Some(PER.get(usize::from(code - 0x20)).copied().unwrap_or(""));
             }
             0x39 => moment(&mut modifiers, meaning),
             0x3B => modifiers.forward = true,
@@ -129,7 +129,7 @@ pub(crate) fn apply(header: &Header<'_>, meaning: &mut Meaning) -> (Modifiers, O
             }
             0x68 | 0x6C => modifiers.aspect = Some(Aspect::DuringExcess),
             0x70..=0x77 => meaning.exponent = meaning.exponent.saturating_add(n - 6),
-            code @ 0x78..=0x7B => offset = Some(Decimal::new(1, (code & 0b11) as i8 - 3)),
+            code @ 0x78..=0x7B => offset = Some(Decimal::new(1, (code & 0b11).cast_signed() - 3)),
             0x7D => meaning.exponent = meaning.exponent.saturating_add(3),
             0x7E => modifiers.future = true,
             0x7F => {

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn the_ciphers_undo_themselves() {
         let cipher = Cipher::new(Key::new([7; 16]));
-        let plain: [u8; 40] = core::array::from_fn(|i| i as u8);
+        let plain: [u8; 40] = core::array::from_fn(|i| u8::try_from(i).unwrap());
         let mut bytes = plain;
         cipher.ctr(&[9; 16], &mut bytes);
         assert_ne!(bytes, plain);

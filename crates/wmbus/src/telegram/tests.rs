@@ -129,7 +129,7 @@ fn a_frame_that_ends_anywhere_is_an_error_and_no_panic() {
     let whole = unhex(MULTICAL_21);
     for length in 9..whole.len() - 1 {
         let mut cut = whole[..=length].to_vec();
-        cut[0] = length as u8;
+        cut[0] = u8::try_from(length).unwrap();
         let mut frame = Frame::bare(&cut).unwrap();
         let cipher = Cipher::new(MULTICAL_21_KEY.parse().unwrap());
         assert!(
