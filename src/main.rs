@@ -1,2 +1,7 @@
-//! vesigate.
-fn main() {}
+//! The `vesigate` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vesigate::cli::run()
+}

@@ -62,7 +62,10 @@ pub struct Telegram<'a> {
     pub security: Security,
     /// What the application's bytes are.
     pub application: Application,
-    /// The application's bytes in the clear, without the marker `2F 2F`.
+    /// Everything behind the extended link layer (and its payload CRC) in the clear.
+    pub message: &'a [u8],
+    /// The application's bytes in the clear, without the marker `2F 2F` and the authentication tag: a part of
+    /// `message`.
     pub body: &'a [u8],
     /// How many bytes of the body were enciphered or need no enciphering; what stands behind was sent in the clear
     /// although a key protects the rest, and nothing vouches for it.
@@ -132,15 +135,34 @@ impl<'a> Sealed<'a> {
         self.extended
     }
 
+    /// The security mode of the transport layer, as far as it can be seen without a key.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.clear_transport().map_or(Mode::None, |transport| transport.configuration.mode())
+    }
+
+    /// Whether a repeater has passed it on, as far as that can be seen without a key.
+    #[must_use]
+    pub fn relayed(&self) -> bool {
+        self.extended.is_some_and(|link| link.communication.relayed())
+            || self.clear_transport().is_some_and(|transport| transport.configuration.relayed())
+    }
+
     /// Whether its headers say that a key is needed.
     #[must_use]
     pub fn is_enciphered(&self) -> bool {
-        match self.extended.and_then(|extended| extended.session) {
-            Some(session) => session.encryption() != 0,
-            None => layers(self.bytes).is_ok_and(|layers| {
-                layers.transport.is_some_and(|transport| transport.configuration.mode() != Mode::None)
-            }),
-        }
+        let session = self.extended.and_then(|extended| extended.session);
+        session.is_some_and(|session| session.encryption() != 0) || self.mode() != Mode::None
+    }
+
+    /// The transport layer's header, unless it is enciphered.
+    fn clear_transport(&self) -> Option<Transport> {
+        let bytes = match self.extended.and_then(|extended| extended.session) {
+            Some(session) if session.encryption() != 0 => return None,
+            Some(_) => self.bytes.get(2..)?,
+            None => &*self.bytes,
+        };
+        layers(bytes).ok()?.transport
     }
 
     /// If this is one of several fragments: its fields and the bytes for [`Reassembler`](crate::afl::Reassembler).
@@ -323,11 +345,12 @@ fn open_transport<'a>(
             security.scheme = outer.scheme;
         }
     }
+    let bytes: &'a [u8] = bytes;
     let end = if security.verified.tag { bytes.len().saturating_sub(cipher::TAG) } else { bytes.len() };
     let body = bytes.get(layers.body + skip..end).unwrap_or_default();
     let (transport, application) = (layers.transport, layers.application);
     let protected = protected.saturating_sub(skip).min(body.len());
-    Ok(Telegram { link, extended, afl, transport, security, application, body, protected })
+    Ok(Telegram { link, extended, afl, transport, security, application, message: bytes, body, protected })
 }
 
 /// Security, bytes of marker to leave out, bytes that were protected.

@@ -104,3 +104,10 @@ fn memory_is_bounded_and_unconfirmed_layouts_give_way() {
     }
     assert!(matches!(learned.learn(meter().into(), Application::Records, &frame(255)), Outcome::Learned));
 }
+
+#[test]
+fn a_log_reader_learns_from_one_frame() {
+    let mut learned = Learned::trusting();
+    assert_eq!(learned.learn(meter().into(), Application::Records, &unhex(FULL)), Outcome::Learned);
+    assert!(Compact::read(&unhex(COMPACT)).unwrap().items(&learned, meter()).is_ok());
+}

@@ -1,0 +1,6 @@
+//! Prints the JSON Schema of `vesigate decode --json`: `cargo run --example decode_schema > docs/schema/decode.json`.
+
+fn main() -> std::io::Result<()> {
+    println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(vesigate::decode::Decoded))?);
+    Ok(())
+}
