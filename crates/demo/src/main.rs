@@ -1,2 +1,0 @@
-//! Everything together on one machine.
-fn main() {}
