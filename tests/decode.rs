@@ -34,7 +34,7 @@ fn one_object_for_each_line_in_order_and_bad_lines_do_not_stop_it() {
 #[test]
 fn keys_come_from_a_list_and_frames_from_a_file() {
     let mut keys = tempfile::NamedTempFile::new().unwrap();
-    writeln!(keys, "id;note,key\n").unwrap();
+    writeln!(keys, "number,secret\n").unwrap();
     let mut frames = tempfile::NamedTempFile::new().unwrap();
     writeln!(frames, "{FRAME}").unwrap();
     let run = |keys: &tempfile::NamedTempFile| {

@@ -67,8 +67,13 @@ impl Decode {
             }
             (None, Some(path)) => {
                 let file = open(path)?;
-                KeyList::read(file)
-                    .map_err(|error| Failure::Argument(format!("{}: {error}", path.display())))?
+                let read = KeyList::read(file);
+                let (keys, bad) =
+                    read.map_err(|error| Failure::Argument(format!("{}: {error}", path.display())))?;
+                for error in bad {
+                    let _ = writeln!(io::stderr(), "vesigate decode: {}: {error}; left out", path.display());
+                }
+                keys
             }
             (None, None) => KeyList::default(),
         };

@@ -48,7 +48,8 @@ pub enum Outcome {
     NoKey,
     /// The key does not open it, or it was damaged after the receiver took the link-layer CRCs out.
     WrongKey,
-    /// In the clear although this meter has a key.
+    /// In the clear although this meter has a key: the gateway would refuse it. Records and reading are shown all the
+    /// same.
     NotEncrypted,
     /// Protected or built in a way that this program cannot read.
     Unsupported,

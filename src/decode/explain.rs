@@ -7,7 +7,7 @@ use wmbus::frame::Format;
 use wmbus::record::{Item, Value};
 use wmbus::security::Scheme;
 use wmbus::transport::{Application, Transport};
-use wmbus::{Cipher, Frame, Learned, Policy, Sealed, Telegram};
+use wmbus::{Frame, Learned, Policy, Sealed, Telegram};
 
 use super::contract::{Decoded, hex};
 use super::{Decoder, unhex};
@@ -174,7 +174,7 @@ fn spans(frame: &mut Frame, decoder: &Decoder, learned: &Learned) -> Vec<Span> {
     }
     extended_link(&mut walk, &sealed);
     let has_session = sealed.extended().is_some_and(|link| link.session.is_some());
-    let cipher = decoder.keys.get(sealed.meter()).map(|key| Cipher::new(key.clone()));
+    let cipher = decoder.cipher(&sealed);
     match sealed.open(cipher.as_ref(), Policy::AlsoOpened) {
         Ok(telegram) => {
             opened(&mut walk, &telegram, has_session, learned);

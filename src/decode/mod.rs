@@ -8,6 +8,7 @@ pub use contract::Decoded;
 pub use keys::{KeyList, KeyListError};
 
 use wmbus::frame::Format;
+use wmbus::security::Scheme;
 use wmbus::telegram::Refused;
 use wmbus::{Cipher, Frame, FrameError, Learned, Policy, Sealed};
 
@@ -57,15 +58,25 @@ impl Decoder {
             Err(refused) => return decoded.refused(refused),
         };
         decoded.headers(&sealed);
-        let cipher = self.keys.get(sealed.meter()).map(|key| Cipher::new(key.clone()));
+        let cipher = self.cipher(&sealed);
         match sealed.open(cipher.as_ref(), Policy::AlsoOpened) {
             Ok(telegram) => {
                 decoded.opened(&telegram, &self.learned);
+                if cipher.is_some() && telegram.security.scheme == Scheme::None {
+                    decoded = decoded.refused(Refused::NotEncrypted);
+                }
                 self.learned.learn(telegram.meter().into(), telegram.application, telegram.body);
                 decoded
             }
             Err(refused) => decoded.refused(refused),
         }
+    }
+}
+
+impl Decoder {
+    fn cipher(&self, sealed: &Sealed<'_>) -> Option<Cipher> {
+        let key = self.keys.get(sealed.meter(), sealed.link().meter)?;
+        Some(Cipher::new(key.clone()))
     }
 }
 

@@ -37,6 +37,13 @@ fn a_line_that_is_no_frame_has_its_reason() {
 }
 
 #[test]
+fn a_plain_telegram_of_a_meter_with_a_key_is_shown_and_refused() {
+    let decoded = decoder().decode("1844AE4C4455223368077A55000000041389E20100023B0000");
+    assert_eq!(decoded.outcome, Outcome::NotEncrypted);
+    assert_eq!(decoded.records[0].value.as_deref(), Some("123.529"));
+}
+
+#[test]
 fn every_byte_of_a_telegram_is_explained_once_and_in_order() {
     for (hex, keys) in [
         (MULTICAL_21, KeyList::one(KEY.parse().unwrap())),
