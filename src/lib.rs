@@ -4,4 +4,5 @@
 //! frames with [`decode`].
 
 pub mod cli;
+pub mod collector;
 pub mod decode;

@@ -1,0 +1,3 @@
+//! From opened telegrams to readings that may be stored: who is believed, and when.
+
+pub mod guard;
