@@ -1,3 +1,4 @@
 //! From opened telegrams to readings that may be stored: who is believed, and when.
 
+pub mod episode;
 pub mod guard;
