@@ -1,1 +1,3 @@
 //! vesigate.
+
+pub mod receiver;
