@@ -3,7 +3,7 @@
 //! Set up: ping, device info, get config, set config (RAM only), get config again to verify. Then telegrams come by
 //! themselves, also between a command and its reply.
 //!
-//! Watching over it ([`quiet`](super::quiet) has the limits):
+//! Watching over it (the limits are learned, see `quiet.rs`):
 //!
 //! * quiet for a while: it is asked for its settings. That shows that it lives *and* that it has not rebooted, which would
 //!   have put it back to the settings of its flash memory; then it is set up again over the open port;

@@ -18,7 +18,13 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{
+            self,
+            error::{SendTimeoutError, TrySendError},
+        },
+        watch,
+    },
     time,
 };
 use tokio_serial::SerialStream;
@@ -209,23 +215,27 @@ impl<D: Dongle> Driver<D> {
         }
     }
 
-    /// Carries out what the dongle wants.
+    /// Carries out what the dongle wants. A line that breaks meanwhile costs none of the telegrams already heard.
     async fn act(&mut self, session: &mut Session) -> Result<(), Fault> {
         let mut actions = std::mem::take(&mut self.actions);
+        let mut result = Ok(());
         for action in actions.drain(..) {
             match action {
-                Action::Write(command) => self.write(&mut session.port, &command).await?,
+                Action::Heard(frame) => self.hand_on(frame).await,
+                Action::Write(command) if result.is_ok() => {
+                    result = self.write(&mut session.port, &command).await;
+                }
                 Action::Wake(at) => session.wake = at,
-                Action::Heard(frame) => self.hand_on(frame).await?,
-                Action::Ready(info) => {
+                Action::Ready(info) if result.is_ok() => {
                     session.ready_at.get_or_insert_with(now);
                     self.ready(info);
                 }
-                Action::Reopen(fault) => return Err(fault),
+                Action::Reopen(fault) => result = Err(fault),
+                Action::Write(_) | Action::Ready(_) => {}
             }
         }
         self.actions = actions;
-        Ok(())
+        if self.telegrams.is_closed() { Err(Fault::Gone) } else { result }
     }
 
     async fn write(&self, port: &mut SerialStream, command: &[u8]) -> Result<(), Fault> {
@@ -236,27 +246,16 @@ impl<D: Dongle> Driver<D> {
         }
     }
 
-    /// Ends the session only if nobody takes telegrams any more.
-    async fn hand_on(&mut self, frame: RawFrame) -> Result<(), Fault> {
-        let result = if self.full {
-            self.telegrams
-                .try_send(frame)
-                .map_err(|error| matches!(error, mpsc::error::TrySendError::Closed(_)))
+    async fn hand_on(&mut self, frame: RawFrame) {
+        self.full = if self.full {
+            matches!(self.telegrams.try_send(frame), Err(TrySendError::Full(_)))
         } else {
-            self.telegrams
-                .send_timeout(frame, self.line.patience.full)
-                .await
-                .map_err(|error| matches!(error, mpsc::error::SendTimeoutError::Closed(_)))
+            let sent = self.telegrams.send_timeout(frame, self.line.patience.full).await;
+            matches!(sent, Err(SendTimeoutError::Timeout(_)))
         };
-        match result {
-            Ok(()) => self.full = false,
-            Err(true) => return Err(Fault::Gone),
-            Err(false) => {
-                self.full = true;
-                self.status.send_modify(|status| status.dropped += 1);
-            }
+        if self.full {
+            self.status.send_modify(|status| status.dropped += 1);
         }
-        Ok(())
     }
 
     fn ready(&self, dongle: Info) {
