@@ -1,0 +1,98 @@
+//! Why a receiver does not receive, and what to do about it.
+
+use std::{io, path::PathBuf};
+
+/// Why a receiver does not receive. Each text says what the person in charge can do.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The device node does not exist.
+    #[error(
+        "{path} does not exist: plug the receiver in, or correct the path (`ls -l /dev/serial/by-id` shows what there is)"
+    )]
+    NotFound {
+        /// The configured path.
+        path: PathBuf,
+    },
+    /// The device node may not be opened by this user.
+    #[error(
+        "no permission to open {path}: add the service's user to the group that owns it (dialout on Debian and Raspberry Pi OS)"
+    )]
+    NoPermission {
+        /// The configured path.
+        path: PathBuf,
+    },
+    /// Another program holds the port.
+    #[error(
+        "{path} is in use by another program: stop it (`fuser -v {path}` names it), and let ModemManager ignore the receiver"
+    )]
+    Busy {
+        /// The configured path.
+        path: PathBuf,
+    },
+    /// The path leads to something that is no serial port.
+    #[error("{path} is not a serial port: correct the path (`ls -l /dev/serial/by-id` shows what there is)")]
+    NotASerialPort {
+        /// The configured path.
+        path: PathBuf,
+    },
+    /// Opening or using the port failed in some other way.
+    #[error(
+        "input or output on {path} failed ({kind}): unplug the receiver and plug it in again; if it happens often, change cable or USB port"
+    )]
+    Io {
+        /// The configured path.
+        path: PathBuf,
+        /// What the operating system said.
+        kind: io::ErrorKind,
+    },
+    /// The open port was hung up: the receiver was unplugged, or its USB bridge fell off the bus.
+    #[error("the receiver is gone: plug it in again; if nobody unplugged it, check cable and power supply")]
+    Gone,
+    /// The port did not take a command in time.
+    #[error("the port does not accept commands: unplug the receiver for ten seconds and plug it in again")]
+    WriteStuck,
+    /// No answer while the conversation was begun.
+    #[error(
+        "the receiver does not answer: check that the path and the configured kind of receiver belong together"
+    )]
+    NoAnswer,
+    /// No answer in several attempts, the port opened anew for each.
+    #[error(
+        "the receiver does not answer although its port was opened anew several times: reset its USB port, or unplug it for ten seconds"
+    )]
+    Stuck,
+    /// A receiver that worked stopped answering.
+    #[error(
+        "the receiver stopped answering and is being started again: nothing to do unless it happens often"
+    )]
+    StoppedAnswering,
+    /// It answers and keeps its settings, but hears nothing where it used to hear meters.
+    #[error(
+        "the receiver answers but has heard no meter for {hours} h: check its antenna, then unplug it for ten seconds"
+    )]
+    Deaf {
+        /// Full hours of silence.
+        hours: u64,
+    },
+    /// It is another module than configured.
+    #[error(
+        "module type {module_type:#04x} is not supported by this driver: configure the right kind of receiver, or use an iM871A"
+    )]
+    WrongModule {
+        /// The module type it reported.
+        module_type: u8,
+    },
+    /// The firmware cannot do what is configured.
+    #[error(
+        "firmware {}.{} cannot listen for C1 and T1 at once (1.4 is the first that can): update the receiver, or configure one link mode",
+        firmware.0, firmware.1
+    )]
+    FirmwareTooOld {
+        /// Major and minor number.
+        firmware: (u8, u8),
+    },
+    /// It confirmed the settings and then did not have them.
+    #[error("the receiver did not take its settings: unplug it for ten seconds; if it stays so, replace it")]
+    SettingsRefused,
+}

@@ -1,0 +1,18 @@
+//! Receivers: from the bytes of a wM-Bus dongle to telegrams.
+//!
+//! Each kind of dongle is one state machine ([`Dongle`]) without a clock and without a port: bytes and time go in, actions
+//! come out. One loop ([`port::run`]) drives any of them over a serial line. Every byte of that line is hostile: it is
+//! counted and skipped, never trusted, and nothing here logs above `debug` because of it.
+
+mod dongle;
+mod fault;
+mod frame;
+pub mod fuzzing;
+pub mod im871a;
+pub mod port;
+mod quiet;
+
+pub use dongle::{Action, CommandBytes, Counters, Dongle, Info};
+pub use fault::Fault;
+pub use frame::{FrameBytes, FrameTooLong, LinkMode, Listen, RawFrame};
+pub use im871a::Im871a;
