@@ -4,4 +4,6 @@
 //! frames with [`decode`].
 
 pub mod cli;
+
 pub mod decode;
+pub mod keyring;
