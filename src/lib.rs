@@ -1,9 +1,10 @@
 //! vesigate: a headless wM-Bus gateway, and the installer's tool for it.
 //!
-//! Frames come in from a [`receiver`], are deciphered with a key per meter and become readings that the [`collector`]
-//! believes or not; people read the same frames with [`decode`].
+//! Frames come in from a [`receiver`], are deciphered with a key of the [`keyring`] and become readings that the
+//! [`collector`] believes or not; people read the same frames with [`decode`].
 
 pub mod cli;
 pub mod collector;
 pub mod decode;
+pub mod keyring;
 pub mod receiver;

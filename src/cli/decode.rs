@@ -5,10 +5,10 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use wmbus::Key;
 
 use super::exit;
-use crate::decode::{Decoder, KeyList, explain};
+use crate::decode::{Decoder, Keys, explain};
+use crate::keyring::{KeyTable, parse_key};
 
 /// Explain telegrams byte by byte, or as JSON.
 ///
@@ -29,7 +29,7 @@ pub(super) struct Decode {
     #[arg(short, long, value_name = "KEY", conflicts_with = "keys")]
     key: Option<String>,
 
-    /// A CSV file with the columns `id` and `key`
+    /// A CSV file with the columns `id` and `key`; rows that are neither are named and left out
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
 
@@ -63,19 +63,18 @@ impl Decode {
     fn try_run(self) -> Result<bool, Failure> {
         let keys = match (&self.key, &self.keys) {
             (Some(key), _) => {
-                KeyList::one(key.parse::<Key>().map_err(|error| Failure::Argument(error.to_string()))?)
+                Keys::one(parse_key(key).map_err(|error| Failure::Argument(error.to_string()))?)
             }
             (None, Some(path)) => {
-                let file = open(path)?;
-                let read = KeyList::read(file);
-                let (keys, bad) =
-                    read.map_err(|error| Failure::Argument(format!("{}: {error}", path.display())))?;
-                for error in bad {
-                    let _ = writeln!(io::stderr(), "vesigate decode: {}: {error}; left out", path.display());
+                let table = KeyTable::read(path).map_err(|error| Failure::file(path, &error))?;
+                let (keys, problems) = Keys::of(&table);
+                for problem in problems {
+                    let _ =
+                        writeln!(io::stderr(), "vesigate decode: {}: {problem}; left out", path.display());
                 }
                 keys
             }
-            (None, None) => KeyList::default(),
+            (None, None) => Keys::default(),
         };
         let mut decoder = Decoder::new(keys);
         let mut all = true;
@@ -140,7 +139,7 @@ fn bounded_lines(mut reader: impl BufRead) -> impl Iterator<Item = io::Result<St
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
-    File::open(path).map_err(|error| Failure::Argument(format!("{}: {error}", path.display())))
+    File::open(path).map_err(|error| Failure::file(path, &error))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -151,4 +150,10 @@ enum Failure {
     Input(io::Error),
     #[error("writing: {0}")]
     Output(io::Error),
+}
+
+impl Failure {
+    fn file(path: &Path, error: &io::Error) -> Self {
+        Self::Argument(format!("{}: {error}", path.display()))
+    }
 }

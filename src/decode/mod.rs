@@ -5,7 +5,7 @@ pub mod explain;
 mod keys;
 
 pub use contract::Decoded;
-pub use keys::{KeyList, KeyListError};
+pub use keys::Keys;
 
 use wmbus::frame::Format;
 use wmbus::security::Scheme;
@@ -17,23 +17,23 @@ const MAX_BYTES: usize = 1024;
 
 /// Decodes frames one after the other; layouts learned from one serve those behind it.
 pub struct Decoder {
-    keys: KeyList,
+    keys: Keys,
     learned: Learned,
 }
 
 impl Decoder {
     /// With these keys and nothing learned.
     #[must_use]
-    pub fn new(keys: KeyList) -> Self {
+    pub fn new(keys: Keys) -> Self {
         Self { keys, learned: Learned::trusting() }
     }
 
     /// Decodes one frame in hexadecimal.
     ///
     /// ```
-    /// use vesigate::decode::{Decoder, KeyList};
+    /// use vesigate::decode::{Decoder, Keys};
     ///
-    /// let mut decoder = Decoder::new(KeyList::default());
+    /// let mut decoder = Decoder::new(Keys::default());
     /// let decoded = decoder.decode("1844AE4C4455223368077A55000000041389E20100023B0000");
     /// assert!(decoded.is_ok());
     /// assert_eq!(decoded.records[0].value.as_deref(), Some("123.529"));

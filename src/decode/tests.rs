@@ -6,7 +6,7 @@ const MULTICAL_21: &str =
 const KEY: &str = "28F64A24988064A079AA2C807D6102AE";
 
 fn decoder() -> Decoder {
-    Decoder::new(KeyList::one(KEY.parse().unwrap()))
+    Decoder::new(Keys::one(KEY.parse().unwrap()))
 }
 
 #[test]
@@ -30,10 +30,10 @@ fn a_line_that_is_no_frame_has_its_reason() {
     assert_eq!(decoder.decode("xyz").outcome, Outcome::NotHex);
     assert_eq!(decoder.decode("2A442D2C").outcome, Outcome::Damaged);
     let wrong =
-        Decoder::new(KeyList::one("000102030405060708090A0B0C0D0E0F".parse().unwrap())).decode(MULTICAL_21);
+        Decoder::new(Keys::one("000102030405060708090A0B0C0D0E0F".parse().unwrap())).decode(MULTICAL_21);
     assert_eq!(wrong.outcome, Outcome::WrongKey);
     assert_eq!(wrong.meter.unwrap().id, "76348799");
-    assert_eq!(Decoder::new(KeyList::default()).decode(MULTICAL_21).outcome, Outcome::NoKey);
+    assert_eq!(Decoder::new(Keys::default()).decode(MULTICAL_21).outcome, Outcome::NoKey);
 }
 
 #[test]
@@ -46,10 +46,10 @@ fn a_plain_telegram_of_a_meter_with_a_key_is_shown_and_refused() {
 #[test]
 fn every_byte_of_a_telegram_is_explained_once_and_in_order() {
     for (hex, keys) in [
-        (MULTICAL_21, KeyList::one(KEY.parse().unwrap())),
-        (MULTICAL_21, KeyList::default()),
-        ("1844AE4C4455223368077A55000000041389E20100023B0000", KeyList::default()),
-        ("1C44148607A814000411A01D5400000840030000000005FF05D83D0000", KeyList::default()),
+        (MULTICAL_21, Keys::one(KEY.parse().unwrap())),
+        (MULTICAL_21, Keys::default()),
+        ("1844AE4C4455223368077A55000000041389E20100023B0000", Keys::default()),
+        ("1C44148607A814000411A01D5400000840030000000005FF05D83D0000", Keys::default()),
     ] {
         let (text, _) = explain::telegram(&mut Decoder::new(keys), hex);
         let plain = anstream::adapter::strip_str(&text).to_string();
@@ -74,7 +74,7 @@ fn a_bare_frame_that_ends_like_format_b_is_read_all_the_same() {
         bytes[17..21].copy_from_slice(&volume.to_le_bytes());
         if Frame::detect(&bytes).unwrap().format() == Format::B {
             let hex = contract::hex(&bytes);
-            let decoded = Decoder::new(KeyList::default()).decode(&hex);
+            let decoded = Decoder::new(Keys::default()).decode(&hex);
             assert!(decoded.is_ok(), "{hex}: {:?}", decoded.problems);
             found += 1;
         }

@@ -1,0 +1,200 @@
+//! The keyring's file.
+//!
+//! - header, 24 bytes: `VESIKEY1`, number of entries (4, LE), mark of the seal key (8), CRC-32C of these 20 bytes (LE)
+//! - then entries of 69 bytes: kind (0 number, 1 manufacturer and number, 2 full), address in link layer order (8,
+//!   absent parts 0), CRC-32C of these 9 bytes (LE), nonce (24), sealed key (16), tag (16)
+//!
+//! An entry is sealed with XChaCha20-Poly1305 under a random nonce, its kind and address as associated data, so that
+//! nobody can give one meter the key of another. The CRCs are there for names and diagnosis, not for trust.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use wmbus::{Key, Meter, Serial};
+
+use super::{Damage, Keyring, MAX_KEYS, OpenError, SealKey, Selector};
+
+/// Reads all entries, keeping the good ones.
+pub(super) fn read(path: &Path, seal: &SealKey) -> Result<Keyring, OpenError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Keyring::new()),
+        Err(error) => return Err(OpenError::Io(error)),
+    };
+    read_from(&mut BufReader::with_capacity(1 << 16, file), seal)
+}
+
+fn read_from(file: &mut impl Read, seal: &SealKey) -> Result<Keyring, OpenError> {
+    let mut header = [0; HEADER];
+    file.read_exact(&mut header).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => OpenError::Unreadable,
+        _ => OpenError::Io(error),
+    })?;
+    let header = parse_header(&header);
+    if header.as_ref().is_some_and(|header| header.seal != seal.id()) {
+        return Err(OpenError::WrongSeal);
+    }
+    // A lost header costs no key: its entries prove by themselves that the seal key is right.
+    let promised = header.as_ref().map_or(MAX_KEYS, |header| header.entries);
+    let mut keyring =
+        Keyring::with_capacity(header.as_ref().map_or(0, |header| header.entries.min(MAX_KEYS)));
+    let mut seen = 0;
+    while seen < promised.min(MAX_KEYS) {
+        let mut entry = [0; ENTRY];
+        match file.read_exact(&mut entry) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            other => other.map_err(OpenError::Io)?,
+        }
+        seen += 1;
+        match open_entry(&entry, seal) {
+            Ok((selector, key)) => drop(keyring.insert(selector, key)),
+            Err(selector) => keyring.damaged.push(Damage::Entry { number: seen, selector }),
+        }
+    }
+    match header {
+        None if keyring.is_empty() => return Err(OpenError::Unreadable),
+        None => keyring.damaged.push(Damage::Header),
+        Some(header) if seen < header.entries => {
+            keyring.damaged.push(Damage::CutShort { missing: header.entries - seen });
+        }
+        Some(_) => {}
+    }
+    Ok(keyring)
+}
+
+/// Writes all of `keyring` in place of `path`.
+pub(super) fn write(path: &Path, keyring: &Keyring, seal: &SealKey) -> io::Result<()> {
+    replace(path, |file| {
+        let mut file = BufWriter::with_capacity(1 << 16, file);
+        file.write_all(&header(keyring.len(), seal))?;
+        for (selector, key) in keyring.iter() {
+            file.write_all(&seal_entry(selector, key, seal)?)?;
+        }
+        file.flush()
+    })
+}
+
+/// Replaces `path` by what `fill` writes, whole or not at all, even when the power fails: a file beside it, synced,
+/// renamed, and the directory synced. The file's mode is 0600.
+pub(super) fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let directory =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = Path::new(&beside);
+    let done = create_private(beside).and_then(|mut file| {
+        fill(&mut file)?;
+        file.sync_all()?;
+        std::fs::rename(beside, path)
+    });
+    if done.is_err() {
+        // What is left of it would only take space; the error that counts is the first.
+        drop(std::fs::remove_file(beside));
+    }
+    done?;
+    File::open(directory)?.sync_all()
+}
+
+/// Opens a file that only its owner may read; what an interrupted run left there is removed first.
+fn create_private(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
+struct Header {
+    entries: usize,
+    seal: [u8; 8],
+}
+
+fn parse_header(bytes: &[u8; HEADER]) -> Option<Header> {
+    let (body, crc) = bytes.split_last_chunk::<4>()?;
+    let rest = body.strip_prefix(MAGIC)?;
+    let (entries, seal) = rest.split_first_chunk::<4>()?;
+    let whole = CRC.checksum(body) == u32::from_le_bytes(*crc);
+    whole.then_some(Header {
+        entries: usize::try_from(u32::from_le_bytes(*entries)).ok()?,
+        seal: seal.try_into().ok()?,
+    })
+}
+
+fn header(entries: usize, seal: &SealKey) -> Vec<u8> {
+    let entries = u32::try_from(entries).unwrap_or(u32::MAX);
+    let mut bytes = [MAGIC.as_slice(), &entries.to_le_bytes(), &seal.id()].concat();
+    bytes.extend(CRC.checksum(&bytes).to_le_bytes());
+    bytes
+}
+
+/// The key, or whose key is lost, as far as the entry still says so.
+fn open_entry(bytes: &[u8; ENTRY], seal: &SealKey) -> Result<(Selector, Key), Option<Selector>> {
+    let Parts { name, crc, nonce, sealed, tag } = parts(bytes).ok_or(None)?;
+    let selector = from_name(name).filter(|_| CRC.checksum(name) == u32::from_le_bytes(*crc));
+    let mut key = *sealed;
+    let whole = seal.open(nonce, name, &mut key, tag);
+    let key = Key::new(std::mem::take(&mut key));
+    match selector.or_else(|| from_name(name).filter(|_| whole)) {
+        Some(selector) if whole => Ok((selector, key)),
+        selector => Err(selector),
+    }
+}
+
+fn seal_entry(selector: Selector, key: &Key, seal: &SealKey) -> io::Result<Vec<u8>> {
+    let name = to_name(selector);
+    let mut nonce = [0; 24];
+    getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+    let mut secret = *key.bytes();
+    let tag = seal.seal(&nonce, &name, &mut secret).ok_or_else(|| io::Error::other("the cipher refused"))?;
+    Ok([&name[..], &CRC.checksum(&name).to_le_bytes(), &nonce, &secret, &tag].concat())
+}
+
+struct Parts<'a> {
+    name: &'a [u8; 9],
+    crc: &'a [u8; 4],
+    nonce: &'a [u8; 24],
+    sealed: &'a [u8; 16],
+    tag: &'a [u8; 16],
+}
+
+fn parts(bytes: &[u8; ENTRY]) -> Option<Parts<'_>> {
+    let (name, rest) = bytes.split_first_chunk()?;
+    let (crc, rest) = rest.split_first_chunk()?;
+    let (nonce, rest) = rest.split_first_chunk()?;
+    let (sealed, rest) = rest.split_first_chunk()?;
+    Some(Parts { name, crc, nonce, sealed, tag: rest.try_into().ok()? })
+}
+
+fn to_name(selector: Selector) -> [u8; 9] {
+    let (kind, [m0, m1, i0, i1, i2, i3, version, device]) = match selector {
+        Selector::Number(serial) => {
+            let [i0, i1, i2, i3] = serial.to_wire();
+            (0, [0, 0, i0, i1, i2, i3, 0, 0])
+        }
+        Selector::Maker(manufacturer, serial) => {
+            let ([m0, m1], [i0, i1, i2, i3]) = (manufacturer.to_wire(), serial.to_wire());
+            (1, [m0, m1, i0, i1, i2, i3, 0, 0])
+        }
+        Selector::Full(meter) => (2, meter.to_link()),
+    };
+    [kind, m0, m1, i0, i1, i2, i3, version, device]
+}
+
+fn from_name(name: &[u8; 9]) -> Option<Selector> {
+    let [kind, link @ ..] = *name;
+    let meter = Meter::from_link(link);
+    let [.., i0, i1, i2, i3, _, _] = link;
+    match kind {
+        0 => Some(Selector::Number(Serial::from_wire([i0, i1, i2, i3]))),
+        1 => Some(Selector::Maker(meter.manufacturer, meter.serial)),
+        2 => Some(Selector::Full(meter)),
+        _ => None,
+    }
+}
+
+const MAGIC: &[u8; 8] = b"VESIKEY1";
+const HEADER: usize = 24;
+const ENTRY: usize = 69;
+static CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
