@@ -9,7 +9,8 @@ use crate::meter::{Field, Profile};
 pub static PROFILE: Profile = Profile {
     name: "OMS",
     models: &[],
-    fields: &[Field::info(&[0xFD, 0x17], &FLAGS)],
+    // VIFE 1D says that the flags follow a standard's list; as that list is not public, they too are told by number.
+    fields: &[Field::info(&[0xFD, 0x17], &FLAGS), Field::info(&[0xFD, 0x97, 0x1D], &FLAGS)],
     electric: false,
     water: false,
     loggers: false,

@@ -115,6 +115,11 @@ fn a_meter_of_another_maker_is_read_by_the_standard() {
 }
 
 #[test]
+fn error_flags_that_follow_a_standard_are_told_too() {
+    assert_eq!(lines("SON.12345678.3C.07", "0413E8030000 02FD971D0100").last().unwrap(), "info bit_0");
+}
+
+#[test]
 fn what_does_not_fit_is_counted() {
     let body = "01130 1".replace(' ', "").repeat(MAX_MEASURES + 3);
     let reading = Reading::of("DME.22332233.63.07".parse().unwrap(), Records::full(&unhex(&body))).unwrap();
