@@ -67,52 +67,81 @@ impl About<'_> {
             Unit::CubicMetreDegree | Unit::Pulses => (None, unit.as_str()),
         };
         let momentary = matches!(unit, Unit::Bar | Unit::Celsius | Unit::LitrePerHour);
-        let mut payload = self.common(role.as_str());
-        payload["value_template"] = json!(format!("{{{{ value_json.{role} }}}}"));
-        payload["unit_of_measurement"] = json!(sign);
-        payload["state_class"] = json!(if momentary { "measurement" } else { "total_increasing" });
-        if let Some(class) = class {
-            payload["device_class"] = json!(class);
-        }
-        self.announce("sensor", role.as_str(), payload)
+        let document = Document {
+            value_template: format!("{{{{ value_json.{role} }}}}"),
+            unit_of_measurement: Some(sign),
+            state_class: Some(if momentary { "measurement" } else { "total_increasing" }),
+            device_class: class,
+            ..self.document(role.as_str())
+        };
+        self.announce("sensor", role.as_str(), &document)
     }
 
     fn problem(&self, code: &Code) -> Discovery {
-        let mut payload = self.common(code.as_str());
-        payload["value_template"] =
-            json!(format!("{{{{ 'ON' if '{code}' in value_json.codes else 'OFF' }}}}"));
-        payload["device_class"] = json!("problem");
-        self.announce("binary_sensor", code.as_str(), payload)
+        let document = Document {
+            value_template: format!("{{{{ 'ON' if '{code}' in value_json.codes else 'OFF' }}}}"),
+            device_class: Some("problem"),
+            ..self.document(code.as_str())
+        };
+        self.announce("binary_sensor", code.as_str(), &document)
     }
 
-    fn common(&self, what: &str) -> Value {
-        let state = self.gateway.topic(Leaf::State).to_string();
-        json!({
-            "name": what.replace('_', " "),
-            "unique_id": format!("vesi_{}_{what}", self.device()),
-            "state_topic": self.gateway.topic(Leaf::Meter(self.meter)).to_string(),
-            "availability_topic": state,
-            "availability_template": "{{ 'online' if value_json.presence == 'online' else 'offline' }}",
-            "device": {
-                "identifiers": [format!("vesi_{}", self.device())],
-                "manufacturer": self.meter.manufacturer(),
-                "serial_number": self.meter.serial(),
-                "name": format!("Meter {}", self.meter.serial()),
+    fn document(&self, what: &str) -> Document {
+        let device = format!("vesi_{}", self.device());
+        Document {
+            name: what.replace('_', " "),
+            unique_id: format!("{device}_{what}"),
+            state_topic: self.gateway.topic(Leaf::Meter(self.meter)).to_string(),
+            availability_topic: self.gateway.topic(Leaf::State).to_string(),
+            availability_template: "{{ 'online' if value_json.presence == 'online' else 'offline' }}",
+            value_template: String::new(),
+            unit_of_measurement: None,
+            state_class: None,
+            device_class: None,
+            device: Device {
+                identifiers: [device],
+                manufacturer: self.meter.manufacturer().to_owned(),
+                serial_number: self.meter.serial().to_owned(),
+                name: format!("Meter {}", self.meter.serial()),
             },
-        })
+        }
     }
 
-    fn announce(&self, component: &str, what: &str, payload: Value) -> Discovery {
-        Discovery {
-            topic: format!("{}/{component}/vesi_{}/{what}/config", self.prefix, self.device()),
-            payload,
-        }
+    fn announce(&self, component: &str, what: &str, document: &Document) -> Discovery {
+        let topic = format!("{}/{component}/vesi_{}/{what}/config", self.prefix, self.device());
+        Discovery { topic, payload: json!(document) }
     }
 
     /// The meter in the characters that discovery topics allow.
     fn device(&self) -> String {
         self.meter.as_str().replace('.', "_")
     }
+}
+
+/// The names are those of Home Assistant's MQTT sensor and binary sensor.
+#[derive(Serialize)]
+struct Document {
+    name: String,
+    unique_id: String,
+    state_topic: String,
+    availability_topic: String,
+    availability_template: &'static str,
+    value_template: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit_of_measurement: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_class: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_class: Option<&'static str>,
+    device: Device,
+}
+
+#[derive(Serialize)]
+struct Device {
+    identifiers: [String; 1],
+    manufacturer: String,
+    serial_number: String,
+    name: String,
 }
 
 #[cfg(test)]

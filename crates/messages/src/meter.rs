@@ -7,6 +7,9 @@ use thiserror::Error;
 
 use crate::text::json_text;
 
+/// `KAM.76348799.1B.16` has 18 characters.
+const LENGTH: usize = 18;
+
 /// A meter: manufacturer, identification number, version and device type (EN 13757-3, 5.5 to 5.9), as text.
 ///
 /// Written `KAM.76348799.1B.16`: three capital letters, eight digits (hexadecimal, since defective meters send digits
@@ -20,11 +23,9 @@ use crate::text::json_text;
 /// # Ok::<(), messages::NotAMeter>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MeterId([u8; MeterId::LENGTH]);
+pub struct MeterId([u8; LENGTH]);
 
 impl MeterId {
-    const LENGTH: usize = 18;
-
     /// The text form.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -65,7 +66,7 @@ impl FromStr for MeterId {
     type Err = NotAMeter;
 
     fn from_str(text: &str) -> Result<Self, NotAMeter> {
-        let bytes: [u8; Self::LENGTH] = text.as_bytes().try_into().map_err(|_| NotAMeter)?;
+        let bytes: [u8; LENGTH] = text.as_bytes().try_into().map_err(|_| NotAMeter)?;
         let fits = bytes.iter().enumerate().all(|(at, byte)| match at {
             0..=2 => byte.is_ascii_uppercase(),
             3 | 12 | 15 => *byte == b'.',

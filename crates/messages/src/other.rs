@@ -29,7 +29,8 @@ impl Other {
         let mut joined = self.0.clone();
         for (name, theirs) in &other.0 {
             let mine = joined.entry(name.clone()).or_insert_with(|| theirs.clone());
-            if mine.to_string() < theirs.to_string() {
+            let (my_text, their_text) = (mine.to_string(), theirs.to_string());
+            if my_text < their_text {
                 *mine = theirs.clone();
             }
         }

@@ -5,7 +5,7 @@ use messages::batch::{Body, ContentType, Record};
 use messages::reading::{Checked, Code, DurationClass, Extremes, HourRow, Minutes, Register, Role};
 use messages::{Decimal, Hour, MeterId, Quantity, Time, Unit};
 
-/// Bytes of a deflated batch per row: 16.1 when this was written; the same rows written one by one take 35.
+/// Bytes of a deflated batch per row: 16.1 when this was written; the same rows written one by one take 19.2.
 const BOUND: usize = 18;
 
 #[test]
@@ -22,11 +22,12 @@ fn a_thousand_rows_of_water_meters_deflate_to_a_few_bytes_each() {
 
 /// flowIQ meters bought in five lots, in ordinary homes at six in the morning, sorted by meter.
 fn town(meters: u32) -> Vec<Record> {
-    let mut random = Random(0x5EED_0F_70_17);
+    let mut random = Random(0x5EED);
     let mut serial = 0;
     (0..meters)
         .map(|index| {
-            serial = if index % 200 == 0 { 60_000_000 + index * 20_000 } else { serial + 1 + random.below(9) };
+            serial =
+                if index % 200 == 0 { 60_000_000 + index * 20_000 } else { serial + 1 + random.below(9) };
             Record::Hour(Box::new(row(serial, &mut random)))
         })
         .collect()
@@ -46,7 +47,7 @@ fn row(serial: u32, random: &mut Random) -> HourRow {
             Role::Volume,
             Register {
                 value: quantity(litres(random, 900_000), -3, Unit::CubicMetre),
-                offset: random.below(17) as i32 - 8,
+                offset: random.below(17).cast_signed() - 8,
             },
         )]
         .into(),
@@ -54,7 +55,11 @@ fn row(serial: u32, random: &mut Random) -> HourRow {
         water: Some(extremes(water, water + litres(random, 5), Unit::Celsius)),
         ambient: Some(extremes(ambient, ambient + litres(random, 3), Unit::Celsius)),
         codes: if leak { [Code::Leak].into() } else { [].into() },
-        classes: if leak || old { [(Code::Leak, class(1 + random.below(5) as u8))].into() } else { [].into() },
+        classes: if leak || old {
+            [(Code::Leak, class(1 + random.below(5) as u8))].into()
+        } else {
+            [].into()
+        },
         minutes: if leak { [(Code::Leak, Minutes::try_from(60).unwrap())].into() } else { [].into() },
         telegrams: 225 - random.below(40),
         rssi: Some(-60 - random.below(40) as i16),

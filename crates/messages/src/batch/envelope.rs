@@ -68,7 +68,7 @@ impl Envelope {
             epoch: required(properties, "epoch")?.parse()?,
             seq,
             nonce: required(properties, "nonce")?.parse()?,
-            missing: optional(properties, "missing")?.map_or(Ok(Missing::default()), str::parse)?,
+            missing: optional(properties, "missing")?.map_or_else(|| Ok(Missing::default()), str::parse)?,
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Many hour rows written by column, which deflates to a third: `{"type":"hours","rows":2,"every":{..},"each":{..}}`.
+//! Many hour rows written by column, `{"type":"hours","rows":2,"every":{..},"each":{..}}`: half as long as rows one by
+//! one, and still a sixth shorter once deflated.
 //!
 //! `every` holds the fields that are the same in all rows, `each` a list per field with one entry per row, `null` where
 //! a row has none. Row `i` is the object of `every` and of the `i`-th entries, exactly as an `hour` record has it.
