@@ -10,22 +10,13 @@
 //! use messages::topic::{Gateway, Leaf};
 //!
 //! // The gateway stores a row, then sends it.
+//! let meter = "KAM.76348799.1B.16".parse()?;
+//! let volume = Register { value: "123.456 m3".parse()?, offset: -7 };
 //! let row = HourRow {
-//!     meter: "KAM.76348799.1B.16".parse()?,
-//!     boundary: "2026-11-24T01:00:00Z".parse()?,
-//!     registers: [(Role::Volume, Register { value: "123.456 m3".parse()?, offset: -7 })].into(),
-//!     flow: None,
-//!     water: None,
-//!     ambient: None,
-//!     codes: Default::default(),
-//!     classes: Default::default(),
-//!     minutes: Default::default(),
+//!     registers: [(Role::Volume, volume)].into(),
 //!     telegrams: 214,
 //!     rssi: Some(-71),
-//!     late: false,
-//!     inferred: false,
-//!     checked: Checked::Checksum,
-//!     other: Default::default(),
+//!     ..HourRow::new(meter, "2026-11-24T01:00:00Z".parse()?, Checked::Checksum)
 //! };
 //! let body = Body::encode(&[Record::Hour(Box::new(row.clone()))])?;
 //! let envelope = Envelope {

@@ -139,11 +139,19 @@ impl FromStr for Word {
     }
 }
 
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Debug for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
+
+json_text!(Word, "^[a-z][a-z0-9_]{0,39}$", "A word of the contract.");
 
 /// A text is not a word of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

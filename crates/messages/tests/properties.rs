@@ -72,6 +72,13 @@ proptest! {
     }
 
     #[test]
+    fn many_rows_of_one_boundary_survive_their_table(rows in vec(rows(), 2..9)) {
+        let records: Vec<Record> = rows.into_iter().map(|row| Record::Hour(Box::new(row))).collect();
+        let decoded: Result<Vec<Record>, _> = Body::encode(&records).unwrap().decode().unwrap().into_iter().collect();
+        prop_assert_eq!(decoded.unwrap(), records, "rows of one key keep their order");
+    }
+
+    #[test]
     fn an_envelope_survives_its_properties(envelope in envelope()) {
         prop_assert_eq!(Envelope::from_properties(&envelope.to_properties()), Ok(envelope));
     }

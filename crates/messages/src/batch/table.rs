@@ -20,40 +20,73 @@ pub(super) const TABLE: &str = "hours";
 pub const MAX_EVERY: usize = 1024;
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct Written {
     #[serde(rename = "type")]
     kind: &'static str,
     rows: usize,
-    every: Map<String, Value>,
-    each: &'a BTreeMap<String, Vec<Value>>,
+    every: BTreeMap<String, Box<RawValue>>,
+    each: BTreeMap<String, Box<RawValue>>,
 }
 
-/// Writes rows as a table; best sorted by meter.
+/// Writes rows as a table; best sorted by meter. Holds little more than the text that it makes.
 pub(super) fn write(rows: &[&HourRow]) -> Result<Box<RawValue>, serde_json::Error> {
-    let mut each: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut columns: BTreeMap<String, Column> = BTreeMap::new();
     for (index, row) in rows.iter().enumerate() {
         let Value::Object(fields) = serde_json::to_value(row)? else { continue };
         for (name, value) in fields {
-            let column = each.entry(name).or_default();
-            column.resize(index, Value::Null);
-            column.push(value);
+            columns.entry(name).or_default().push(index, &value.to_string());
         }
     }
-    let mut every = Map::new();
-    each.retain(|name, column| {
-        column.resize(rows.len(), Value::Null);
-        let same = column.first().filter(|first| column.iter().all(|value| value == *first));
-        if let Some(value) = same {
-            every.insert(name.clone(), value.clone());
-        }
-        !every.contains_key(name)
-    });
-    if serde_json::to_vec(&every)?.len() > MAX_EVERY {
-        for (name, value) in std::mem::take(&mut every) {
-            each.insert(name, vec![value; rows.len()]);
+    let (mut every, mut each) = (BTreeMap::new(), BTreeMap::new());
+    let mut room = MAX_EVERY - "{}".len();
+    for (name, mut column) in columns {
+        column.fill(rows.len());
+        let length = column.first.len() + serde_json::to_string(&name)?.len() + ":,".len();
+        if column.same && length <= room {
+            room -= length;
+            every.insert(name, RawValue::from_string(column.first)?);
+        } else {
+            each.insert(name, RawValue::from_string(format!("[{}]", column.list))?);
         }
     }
-    serde_json::value::to_raw_value(&Written { kind: TABLE, rows: rows.len(), every, each: &each })
+    serde_json::value::to_raw_value(&Written { kind: TABLE, rows: rows.len(), every, each })
+}
+
+/// A column as it is written.
+#[derive(Default)]
+struct Column {
+    /// Entries with commas between them.
+    list: String,
+    entries: usize,
+    first: String,
+    /// Whether all entries are like the first.
+    same: bool,
+}
+
+impl Column {
+    fn push(&mut self, index: usize, json: &str) {
+        self.fill(index);
+        self.put(json);
+    }
+
+    /// Rows up to `entries` that had no such field.
+    fn fill(&mut self, entries: usize) {
+        while self.entries < entries {
+            self.put("null");
+        }
+    }
+
+    fn put(&mut self, json: &str) {
+        if self.entries == 0 {
+            json.clone_into(&mut self.first);
+            self.same = true;
+        } else {
+            self.list.push(',');
+            self.same &= self.first == json;
+        }
+        self.list.push_str(json);
+        self.entries += 1;
+    }
 }
 
 #[derive(Deserialize)]

@@ -101,7 +101,7 @@ pub struct Delivery {
     pub meter: MeterId,
     /// Which version; must be the one outside.
     pub version: u64,
-    /// Whether this gateway mails for the meter. If not, there are no contacts.
+    /// Whether this gateway mails for the meter; without it nobody is mailed, whatever else is here.
     pub alarm_gateway: bool,
     /// Who hears of alarms; at most [`MAX_CONTACTS`] of each kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -65,6 +65,30 @@ pub struct HourRow {
     pub other: Other,
 }
 
+impl HourRow {
+    /// A row that says nothing yet, to be filled in.
+    #[must_use]
+    pub fn new(meter: MeterId, boundary: Hour, checked: Checked) -> Self {
+        Self {
+            meter,
+            boundary,
+            registers: BTreeMap::new(),
+            flow: None,
+            water: None,
+            ambient: None,
+            codes: BTreeSet::new(),
+            classes: BTreeMap::new(),
+            minutes: BTreeMap::new(),
+            telegrams: 0,
+            rssi: None,
+            late: false,
+            inferred: false,
+            checked,
+            other: Other::default(),
+        }
+    }
+}
+
 /// What proves that a telegram is genuine, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
