@@ -10,13 +10,14 @@ use messages::config::{Delivery, GatewayConfig, MeterConfig};
 use messages::enrol::{EnrolAnswer, EnrolRequest};
 use messages::event::Episode;
 use messages::reading::{HourRow, join};
+use messages::seal::SecretKey;
 use messages::topic::Topic;
 use messages::{Ack, Decimal, Hour, Id, MeterId, State, Status};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde::de::DeserializeOwned;
-use strategies::{decimal, episode, hour_row, record};
+use strategies::{decimal, documents, episode, hour_row, record};
 
 fn rows() -> impl Strategy<Value = HourRow> {
     let meter: MeterId = "KAM.76348799.1B.16".parse().unwrap();
@@ -56,10 +57,13 @@ fn sorted(records: Vec<Record>) -> Vec<Record> {
     all
 }
 
+fn same<T: DeserializeOwned + serde::Serialize + PartialEq + Debug>(value: &T) {
+    assert_eq!(&serde_json::from_slice::<T>(&serde_json::to_vec(value).unwrap()).unwrap(), value);
+}
+
 fn document<T: DeserializeOwned + serde::Serialize + PartialEq + Debug>(text: &str) {
     if let Ok(value) = serde_json::from_str::<T>(text) {
-        let again = serde_json::to_string(&value).unwrap();
-        assert_eq!(serde_json::from_str::<T>(&again).unwrap(), value);
+        same(&value);
     }
 }
 
@@ -116,6 +120,26 @@ proptest! {
         let mut bytes = json.into_bytes();
         *at.get_mut(&mut bytes) ^= flip;
         let _ = Body { content_type: ContentType::Json, bytes }.decode();
+    }
+
+    #[test]
+    fn documents_survive_their_json(
+        ack in documents::ack(), state in documents::state(), status in documents::status(),
+        config in documents::gateway_config(),
+    ) {
+        same(&ack);
+        same(&state);
+        same(&status);
+        same(&config);
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_alike(delivery in documents::delivery(), keys in any::<[[u8; 32]; 2]>()) {
+        let [secret, random] = keys;
+        let secret = SecretKey::from_bytes(secret);
+        let config = MeterConfig::seal(&delivery, &secret.public(), random, None).unwrap();
+        same(&config);
+        prop_assert_eq!(config.open(delivery.meter, &secret), Ok(Some(delivery)));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Any value of the record types and of what they are made of.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod documents;
+
 use std::collections::BTreeMap;
 
 use messages::batch::Record;
