@@ -1,0 +1,234 @@
+//! Sealed boxes: only the owner of the secret key can open them, whoever carries them (libsodium's `crypto_box_seal`:
+//! X25519, XSalsa20-Poly1305, the nonce from BLAKE2b of both public keys).
+//!
+//! The portal seals `config/<meter>` to deliver's key, the utility's own tool seals meter keys to collect's key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crypto_box::aead::rand_core::{CryptoRng, Error as RngError, RngCore};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::text::json_text;
+
+/// A sealed box has at most this many bytes.
+pub const MAX_SEALED: usize = 256 * 1024;
+
+/// A public key of collect or deliver: 32 bytes, in Base64 on the wire.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey(crypto_box::PublicKey);
+
+/// The secret key that belongs to it. Never printed, wiped when dropped.
+#[derive(Clone)]
+pub struct SecretKey(crypto_box::SecretKey);
+
+/// A sealed box, in Base64 on the wire.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedBox(Vec<u8>);
+
+impl SecretKey {
+    /// From 32 bytes: random ones for a new key, kept ones for an old.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(crypto_box::SecretKey::from_bytes(bytes))
+    }
+
+    /// The 32 bytes, to be kept where only their owner can read.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.public_key())
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret key]")
+    }
+}
+
+impl PublicKey {
+    /// From its 32 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(crypto_box::PublicKey::from_bytes(bytes))
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+}
+
+impl SealedBox {
+    /// Seals `plain` to `key`. `random` makes the one-time key: 32 fresh random bytes for each box, never used again.
+    ///
+    /// # Errors
+    /// More than [`MAX_SEALED`] bytes.
+    ///
+    /// ```
+    /// use messages::seal::{SealedBox, SecretKey};
+    /// let secret = SecretKey::from_bytes([7; 32]); // random in earnest
+    /// let sealed = SealedBox::seal(&secret.public(), b"for deliver only", [9; 32])?;
+    /// assert_eq!(sealed.open(&secret)?.as_slice(), b"for deliver only");
+    /// # Ok::<(), messages::seal::SealError>(())
+    /// ```
+    pub fn seal(key: &PublicKey, plain: &[u8], random: [u8; 32]) -> Result<Self, SealError> {
+        let sealed =
+            key.0.seal(&mut Given(Zeroizing::new(random)), plain).map_err(|_| SealError::TooLarge)?;
+        if sealed.len() > MAX_SEALED { Err(SealError::TooLarge) } else { Ok(Self(sealed)) }
+    }
+
+    /// Opens it; the plain text is wiped when dropped.
+    ///
+    /// # Errors
+    /// It was sealed to another key, or altered.
+    pub fn open(&self, key: &SecretKey) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        key.0.unseal(&self.0).map(Zeroizing::new).map_err(|_| SealError::NotOurs)
+    }
+
+    /// The bytes of a box as they are; whether they are one shows when it is opened.
+    ///
+    /// # Errors
+    /// More than [`MAX_SEALED`] bytes.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, SealError> {
+        if bytes.len() > MAX_SEALED { Err(SealError::TooLarge) } else { Ok(Self(bytes)) }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Why a box cannot be made or opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SealError {
+    /// More than [`MAX_SEALED`] bytes.
+    #[error("more than {MAX_SEALED} bytes")]
+    TooLarge,
+    /// Sealed to another key, or altered on the way.
+    #[error("sealed to another key, or altered")]
+    NotOurs,
+}
+
+/// The random bytes that the caller brought, as the generator that the library asks.
+struct Given(Zeroizing<[u8; 32]>);
+
+impl RngCore for Given {
+    fn next_u32(&mut self) -> u32 {
+        let mut word = [0; 4];
+        self.fill_bytes(&mut word);
+        u32::from_le_bytes(word)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        let mut word = [0; 8];
+        self.fill_bytes(&mut word);
+        u64::from_le_bytes(word)
+    }
+
+    fn fill_bytes(&mut self, out: &mut [u8]) {
+        // A one-time key takes exactly these 32 bytes, once.
+        for (to, from) in out.iter_mut().zip(self.0.iter().cycle()) {
+            *to = *from;
+        }
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), RngError> {
+        self.fill_bytes(out);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Given {}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&STANDARD.encode(self.0.as_bytes()))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = NotBase64;
+
+    fn from_str(text: &str) -> Result<Self, NotBase64> {
+        let bytes = STANDARD.decode(text).map_err(|_| NotBase64)?;
+        bytes.try_into().map(Self::from_bytes).map_err(|_| NotBase64)
+    }
+}
+
+json_text!(PublicKey, "^[A-Za-z0-9+/]{43}=$", "An X25519 public key in Base64.");
+
+impl fmt::Display for SealedBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for SealedBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[sealed, {} bytes]", self.0.len())
+    }
+}
+
+impl FromStr for SealedBox {
+    type Err = NotBase64;
+
+    fn from_str(text: &str) -> Result<Self, NotBase64> {
+        let bytes = STANDARD.decode(text).map_err(|_| NotBase64)?;
+        Self::from_bytes(bytes).map_err(|_| NotBase64)
+    }
+}
+
+json_text!(SealedBox, "^[A-Za-z0-9+/]*={0,2}$", "A sealed box (X25519, XSalsa20-Poly1305) in Base64.");
+
+/// A text is not a key or box in Base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not Base64 of the right length")]
+pub struct NotBase64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_key_or_an_altered_box_opens_nothing() {
+        let (ours, theirs) = (SecretKey::from_bytes([1; 32]), SecretKey::from_bytes([2; 32]));
+        let sealed = SealedBox::seal(&ours.public(), b"secret", [3; 32]).unwrap();
+        assert_eq!(sealed.open(&theirs), Err(SealError::NotOurs));
+        for index in 0..sealed.as_bytes().len() {
+            let mut bytes = sealed.as_bytes().to_vec();
+            bytes[index] ^= 1;
+            assert_eq!(SealedBox::from_bytes(bytes).unwrap().open(&ours), Err(SealError::NotOurs));
+        }
+        assert_eq!(SealedBox::from_bytes(Vec::new()).unwrap().open(&ours), Err(SealError::NotOurs));
+    }
+
+    #[test]
+    fn two_boxes_of_one_text_differ_with_their_random() {
+        let key = SecretKey::from_bytes([1; 32]).public();
+        assert_ne!(SealedBox::seal(&key, b"x", [3; 32]), SealedBox::seal(&key, b"x", [4; 32]));
+    }
+
+    #[test]
+    fn keys_never_show() {
+        assert_eq!(format!("{:?}", SecretKey::from_bytes([1; 32])), "[secret key]");
+    }
+}
