@@ -61,9 +61,9 @@ fn a_wrong_key_argument_is_refused_without_repeating_it() {
 
 #[test]
 fn the_schema_in_the_documents_is_that_of_the_program() {
-    let kept = include_str!("../docs/schema/decode.json");
+    let kept = include_str!("../docs/decode.schema.json");
     let made = serde_json::to_string_pretty(&schemars::schema_for!(vesigate::decode::Decoded)).unwrap();
-    let again = "run: cargo run --example decode_schema > docs/schema/decode.json";
+    let again = "run: cargo run --example decode_schema > docs/decode.schema.json";
     assert_eq!(kept.trim_end(), made, "{again}");
 }
 

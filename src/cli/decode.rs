@@ -33,7 +33,7 @@ pub(super) struct Decode {
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
 
-    /// One JSON object for each frame, as docs/schema/decode.json describes
+    /// One JSON object for each frame, as docs/decode.schema.json describes
     #[arg(long)]
     json: bool,
 }

@@ -1,5 +1,5 @@
 //! What `vesigate decode --json` prints: one object for each frame. A contract, kept as JSON Schema in
-//! `docs/schema/decode.json`; fields may be added, never changed.
+//! `docs/decode.schema.json`; fields may be added, never changed.
 
 use std::fmt::Write as _;
 
