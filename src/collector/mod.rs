@@ -2,3 +2,4 @@
 
 pub mod episode;
 pub mod guard;
+pub mod hour;

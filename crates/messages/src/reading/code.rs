@@ -71,9 +71,9 @@ words! {
         /// Flow through V2 above its limit.
         V2FlowHigh = "v2_flow_high",
         /// No communication with flow sensor V1, or wrong data from it.
-        V1Communication = "v1_communication",
+        V1CommunicationError = "v1_communication_error",
         /// No communication with flow sensor V2, or wrong data from it.
-        V2Communication = "v2_communication",
+        V2CommunicationError = "v2_communication_error",
         /// Flow sensor V1 has the wrong pulse figure.
         V1PulseFigure = "v1_pulse_figure",
         /// Flow sensor V2 has the wrong pulse figure.

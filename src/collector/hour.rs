@@ -1,0 +1,165 @@
+//! Hour keeping: one row for each meter and full hour, written once.
+//!
+//! The row of boundary T carries the register nearest to T, among those heard from an hour before T to two minutes
+//! after it, with its own time, and of the hour before T what was lowest, highest, and active. It is given out two
+//! minutes after T and never changed; what two rows of one key say is joined by whoever reads them.
+
+use std::collections::BTreeMap;
+
+use messages::reading::{Checked, Code, Extremes, HourRow, Minutes, Register};
+use messages::{Hour, MeterId, Time};
+
+pub mod facts;
+
+use facts::Facts;
+
+/// How long after the boundary a register may still be the nearest, and the row is open.
+const GRACE: i64 = 120;
+const HOUR: i64 = 3600;
+/// A row of the last boundary is still made from a first reading heard within so many seconds of it.
+const LATEST_FIRST: i64 = 58 * 60;
+
+/// Keeps one meter's hours. Times are UTC seconds of a clock that is trusted.
+#[derive(Debug)]
+pub struct HourKeeper {
+    meter: MeterId,
+    /// The last boundary that has a row of this run.
+    written: Option<i64>,
+    /// The hour whose boundary has passed less than [`GRACE`] ago.
+    closing: Option<Open>,
+    /// The running hour.
+    running: Option<Open>,
+}
+
+/// A row being filled.
+#[derive(Debug)]
+struct Open {
+    boundary: i64,
+    row: HourRow,
+    minutes: BTreeMap<Code, u64>,
+}
+
+impl HourKeeper {
+    /// For a meter; `written` is the boundary of its last row in the store.
+    #[must_use]
+    pub fn new(meter: MeterId, written: Option<Time>) -> Self {
+        Self { meter, written: written.map(Time::unix), closing: None, running: None }
+    }
+
+    /// Takes a believed reading heard at `at`. Gives a row if this is the first reading of a run that found no row of
+    /// the last boundary.
+    pub fn hear(&mut self, facts: &Facts, at: Time, rssi: Option<i16>) -> Option<HourRow> {
+        let at = at.unix();
+        let last = at.div_euclid(HOUR) * HOUR;
+        if self.running.as_ref().is_some_and(|open| open.boundary <= last) {
+            self.closing = self.running.take();
+        }
+        if let Some(closing) = self.closing.as_mut().filter(|open| at < open.boundary + GRACE) {
+            closing.registers(facts, at);
+        }
+        let first = self.first_row(facts, at, last);
+        let meter = self.meter;
+        let running = self.running.get_or_insert_with(|| Open::new(meter, last + HOUR, facts.checked));
+        running.hear(facts, at, rssi);
+        first
+    }
+
+    /// Rows whose time has come.
+    pub fn due(&mut self, now: Time) -> Option<HourRow> {
+        let now = now.unix();
+        if let Some(running) = self.running.take_if(|open| open.boundary + GRACE <= now) {
+            self.closing = Some(running);
+        }
+        let closing = self.closing.take_if(|open| open.boundary + GRACE <= now)?;
+        self.finish(closing)
+    }
+
+    /// An orderly stop: what is there becomes rows, the running hour's one of the coming boundary.
+    pub fn stop(&mut self) -> impl Iterator<Item = HourRow> + use<> {
+        let rows =
+            [self.closing.take(), self.running.take()].map(|open| open.and_then(|open| self.finish(open)));
+        rows.into_iter().flatten()
+    }
+
+    /// `None` if this run has written the row before.
+    fn finish(&mut self, open: Open) -> Option<HourRow> {
+        if self.written.is_some_and(|written| written >= open.boundary) {
+            return None;
+        }
+        self.written = Some(open.boundary);
+        Some(open.finish())
+    }
+
+    /// A row of the boundary just passed, for a run that began after it.
+    fn first_row(&mut self, facts: &Facts, at: i64, last: i64) -> Option<HourRow> {
+        let missing = self.written.is_none_or(|written| written < last);
+        let begins = self.closing.is_none() && self.running.is_none();
+        if !missing || !begins || at >= last + LATEST_FIRST {
+            return None;
+        }
+        let mut open = Open::new(self.meter, last, facts.checked);
+        open.registers(facts, at);
+        self.finish(open)
+    }
+}
+
+impl Open {
+    fn new(meter: MeterId, boundary: i64, checked: Checked) -> Self {
+        let time = Time::from_unix(boundary).unwrap_or(Time::MAX);
+        let row = HourRow::new(meter, Hour::at_or_before(time), checked);
+        Self { boundary, row, minutes: BTreeMap::new() }
+    }
+
+    /// Everything a reading of the hour before the boundary says.
+    fn hear(&mut self, facts: &Facts, at: i64, rssi: Option<i16>) {
+        self.registers(facts, at);
+        let row = &mut self.row;
+        row.flow = widen(row.flow, facts.flow);
+        row.water = widen(row.water, facts.water);
+        row.ambient = widen(row.ambient, facts.ambient);
+        row.telegrams = row.telegrams.saturating_add(1);
+        row.rssi = row.rssi.max(rssi);
+        row.inferred |= facts.inferred;
+        row.checked = row.checked.min(facts.checked);
+        let minute = at.rem_euclid(HOUR) / 60;
+        for code in &facts.codes {
+            *self.minutes.entry(code.clone()).or_default() |= 1 << minute;
+        }
+        for (code, class) in &facts.classes {
+            let highest = self.row.classes.entry(code.clone()).or_insert(*class);
+            *highest = (*highest).max(*class);
+        }
+    }
+
+    /// The nearest to the boundary counts, the earlier on a tie.
+    fn registers(&mut self, facts: &Facts, at: i64) {
+        let Ok(offset) = i32::try_from(at - self.boundary) else { return };
+        let key = |offset: i32| (offset.unsigned_abs(), offset);
+        for (role, value) in &facts.registers {
+            let new = Register { value: *value, offset };
+            let nearest = self.row.registers.entry(role.clone()).or_insert(new);
+            if key(new.offset) < key(nearest.offset) {
+                *nearest = new;
+            }
+        }
+    }
+
+    fn finish(mut self) -> HourRow {
+        self.row.codes = self.minutes.keys().cloned().collect();
+        let count = |bits: u64| u8::try_from(bits.count_ones()).ok().and_then(|n| Minutes::try_from(n).ok());
+        self.row.minutes =
+            self.minutes.into_iter().filter_map(|(code, bits)| Some((code, count(bits)?))).collect();
+        self.row
+    }
+}
+
+fn widen(known: Option<Extremes>, value: Option<messages::Quantity>) -> Option<Extremes> {
+    let new = value.map(Extremes::of);
+    match (known, new) {
+        (Some(known), Some(new)) => Some(known.widened(new)),
+        (known, new) => known.or(new),
+    }
+}
+
+#[cfg(test)]
+mod tests;
