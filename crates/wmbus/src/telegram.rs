@@ -318,7 +318,10 @@ fn open_transport<'a>(
     if let Some(outer) = outer {
         security.verified.payload_crc = outer.verified.payload_crc;
         security.already_open |= outer.already_open;
-        security.counter = security.counter.or(outer.counter);
+        // A session number in the clear is bound to nothing: anyone could raise it to make an old telegram look new.
+        if security.scheme == Scheme::None || outer.scheme != Scheme::None {
+            security.counter = security.counter.or(outer.counter);
+        }
         if security.scheme == Scheme::None {
             security.scheme = outer.scheme;
         }
