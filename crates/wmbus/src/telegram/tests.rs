@@ -81,7 +81,7 @@ fn a_session_number_in_the_clear_is_no_counter_of_mode_5() {
     let gas = unhex(gas);
     let mut wrapped = gas[..10].to_vec();
     wrapped.extend(unhex("8D200799000000"));
-    wrapped.extend(crate::crc::of(&gas[10..]).to_le_bytes());
+    wrapped.extend(crc::of(&gas[10..]).to_le_bytes());
     wrapped.extend(&gas[10..]);
     wrapped[0] = u8::try_from(wrapped.len() - 1).unwrap();
     let mut frame = Frame::bare(&wrapped).unwrap();
@@ -126,6 +126,19 @@ fn mode_10_of_two_real_meters_is_verified() {
     assert!(open(second, Some(key), Policy::Strict).unwrap().0.verified.tag);
     let forged = second.replace("CECB3", "CECB2");
     assert_eq!(open(&forged, Some(key), Policy::Strict).unwrap_err(), Refused::WrongKey(Check::Tag));
+}
+
+#[test]
+fn a_first_fragment_may_end_inside_the_transport_header() {
+    for length in 0..4 {
+        let mut bytes = unhex("00 44 931578563412 3303 90 02 0140 7A2A00");
+        bytes.truncate(14 + length);
+        bytes[0] = u8::try_from(bytes.len() - 1).unwrap();
+        let mut frame = Frame::bare(&bytes).unwrap();
+        let sealed = Sealed::read(&mut frame).unwrap();
+        assert_eq!(sealed.fragment().map(|(afl, piece)| (afl.fragment(), piece.len())), Some((1, length)));
+        assert_eq!(sealed.open(None, Policy::Strict).unwrap_err(), Refused::Fragment);
+    }
 }
 
 #[test]
