@@ -77,10 +77,13 @@ impl Afl {
         })
     }
 
-    /// Whether the code is an AES-CMAC, the only kind this crate can verify.
+    /// Whether the code is an AES-CMAC of eight bytes or more, as long as its kind says: the only codes this crate
+    /// takes for proof. Who may choose two bytes, or one, needs to guess no more than that.
     #[must_use]
-    pub const fn is_cmac(&self) -> bool {
-        matches!(self.message_control, Some(control) if matches!(control & 0x0F, 3..=7))
+    pub fn is_cmac(&self) -> bool {
+        self.message_control.is_some_and(|control| {
+            matches!(control & 0x0F, 5..=7) && Self::mac_length(control) == Some(self.mac.bytes().len())
+        })
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, AflError> {
@@ -249,6 +252,19 @@ mod tests {
         assert_eq!((afl.counter, afl.mac.bytes().len(), afl.fragment()), (Some(0x0AB3), 8, 0));
         assert_eq!(reader.rest(), [0x72]);
         assert_eq!(afl.authenticated_head().as_slice(), unhex("25 B30A0000"));
+    }
+
+    #[test]
+    fn a_code_that_can_be_guessed_is_no_proof() {
+        let with = |message_control: u8, length: usize| Afl {
+            message_control: Some(message_control),
+            mac: Mac::of(&[7; 16][..length]),
+            ..fragment(1, false)
+        };
+        assert!(with(0x25, 8).is_cmac() && with(0x27, 16).is_cmac());
+        assert!(!with(0x23, 2).is_cmac() && !with(0x24, 4).is_cmac(), "short by its kind");
+        assert!(!with(0x25, 1).is_cmac(), "cut in a later fragment");
+        assert!(!with(0x28, 12).is_cmac(), "a GMAC");
     }
 
     #[test]

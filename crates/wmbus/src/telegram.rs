@@ -260,27 +260,28 @@ struct Layers {
 
 fn layers(bytes: &[u8]) -> Result<Layers, Refused> {
     let mut reader = Reader::new(bytes);
-    let mut ci = reader.byte().map_err(in_layer("transport layer"))?;
     let mut afl = None;
-    let mut start = 0;
-    if ci == crate::afl::CI {
+    if bytes.first() == Some(&crate::afl::CI) {
+        reader.byte().map_err(in_layer("transport layer"))?;
         afl = Some(Afl::read(&mut reader).map_err(|error| Refused::Damaged(Damage::Afl(error)))?);
-        start = usize::from(reader.at());
-        if afl.is_some_and(|afl| afl.fragment() > 1) {
-            // Later fragments have no transport header: what follows belongs to the message.
-            return Ok(Layers {
-                afl,
-                start,
-                application: Application::Records,
-                transport: None,
-                body: start,
-            });
-        }
-        ci = reader.byte().map_err(in_layer("transport layer"))?;
     }
+    let start = usize::from(reader.at());
+    // Later fragments have no transport header, and the first may end inside it: what follows belongs to the message.
+    let piece = Layers { afl, start, application: Application::Records, transport: None, body: start };
+    match (afl.map_or(0, |afl| afl.fragment()), transport_header(&mut reader)) {
+        (0 | 1, Ok((application, transport))) => {
+            Ok(Layers { application, transport, body: usize::from(reader.at()), ..piece })
+        }
+        (0, Err(refused)) => Err(refused),
+        _ => Ok(piece),
+    }
+}
+
+fn transport_header(reader: &mut Reader<'_>) -> Result<(Application, Option<Transport>), Refused> {
+    let ci = reader.byte().map_err(in_layer("transport layer"))?;
     let (application, kind) = Application::of(ci).ok_or(Refused::Unsupported(Unsupported::Ci(ci)))?;
-    let transport = Transport::read(kind, &mut reader).map_err(in_layer("transport layer"))?;
-    Ok(Layers { afl, start, application, transport, body: usize::from(reader.at()) })
+    let transport = Transport::read(kind, reader).map_err(in_layer("transport layer"))?;
+    Ok((application, transport))
 }
 
 /// The long header's meter, if there is one.
@@ -342,7 +343,10 @@ fn open_transport<'a>(
     if let Some(outer) = outer {
         security.verified.payload_crc = outer.verified.payload_crc;
         security.already_open |= outer.already_open;
-        security.counter = security.counter.or(outer.counter);
+        // A session number in the clear is bound to nothing: anyone could raise it to make an old telegram look new.
+        if security.scheme == Scheme::None || outer.scheme != Scheme::None {
+            security.counter = security.counter.or(outer.counter);
+        }
         if security.scheme == Scheme::None {
             security.scheme = outer.scheme;
         }

@@ -75,6 +75,23 @@ fn mode_5_of_the_oms_annex_is_opened() {
 }
 
 #[test]
+fn a_session_number_in_the_clear_is_no_counter_of_mode_5() {
+    let gas =
+        "2E4493157856341233037A2A0020255923C95AAA26D1B2E7493B013EC4A6F6D3529B520EDFF0EA6DEFC99D6D69EBF3";
+    let gas = unhex(gas);
+    let mut wrapped = gas[..10].to_vec();
+    wrapped.extend(unhex("8D200799000000"));
+    wrapped.extend(crc::of(&gas[10..]).to_le_bytes());
+    wrapped.extend(&gas[10..]);
+    wrapped[0] = u8::try_from(wrapped.len() - 1).unwrap();
+    let mut frame = Frame::bare(&wrapped).unwrap();
+    let cipher = Cipher::new("0102030405060708090A0B0C0D0E0F11".parse().unwrap());
+    let telegram = Sealed::read(&mut frame).unwrap().open(Some(&cipher), Policy::Strict).unwrap();
+    assert_eq!((telegram.security.scheme, telegram.security.counter), (Scheme::Mode5, None));
+    assert!(telegram.security.verified.payload_crc && telegram.security.verified.marker);
+}
+
+#[test]
 fn records_behind_the_enciphered_blocks_are_marked() {
     // OMS Volume 2, annex N.5.3: a heat cost allocator behind a radio adapter; its last record is in the clear.
     let partly =
@@ -109,6 +126,19 @@ fn mode_10_of_two_real_meters_is_verified() {
     assert!(open(second, Some(key), Policy::Strict).unwrap().0.verified.tag);
     let forged = second.replace("CECB3", "CECB2");
     assert_eq!(open(&forged, Some(key), Policy::Strict).unwrap_err(), Refused::WrongKey(Check::Tag));
+}
+
+#[test]
+fn a_first_fragment_may_end_inside_the_transport_header() {
+    for length in 0..4 {
+        let mut bytes = unhex("00 44 931578563412 3303 90 02 0140 7A2A00");
+        bytes.truncate(14 + length);
+        bytes[0] = u8::try_from(bytes.len() - 1).unwrap();
+        let mut frame = Frame::bare(&bytes).unwrap();
+        let sealed = Sealed::read(&mut frame).unwrap();
+        assert_eq!(sealed.fragment().map(|(afl, piece)| (afl.fragment(), piece.len())), Some((1, length)));
+        assert_eq!(sealed.open(None, Policy::Strict).unwrap_err(), Refused::Fragment);
+    }
 }
 
 #[test]
