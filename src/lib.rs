@@ -1,10 +1,11 @@
 //! vesigate: a headless wM-Bus gateway, and the installer's tool for it.
 //!
 //! Frames come in from a [`receiver`], are deciphered with a key of the [`keyring`] and become readings that the
-//! [`collector`] believes or not; people read the same frames with [`decode`].
+//! [`collector`] believes or not; people read the same frames with [`decode`]. The [`config`] file says what to do.
 
 pub mod cli;
 pub mod collector;
+pub mod config;
 pub mod decode;
 pub mod keyring;
 pub mod receiver;

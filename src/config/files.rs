@@ -1,0 +1,111 @@
+//! The files that a configuration names: whether they are there, and fit.
+
+use std::path::Path;
+
+use super::secret::{Credentials, SecretError, SecretSource};
+use super::uplink::{Login, Transport};
+use super::{Config, MeterList, Problem};
+
+/// A half of the gateway. Each can read only its own files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// Radio, keys, readings.
+    Collect,
+    /// MQTT and mail.
+    Deliver,
+}
+
+impl Config {
+    /// Opens every file that `half` will need and says what is wrong with it. Receivers are left out: a dongle that is
+    /// not plugged in is no mistake in a file.
+    #[must_use]
+    pub fn check_files(&self, half: Half, credentials: &Credentials) -> Vec<Problem> {
+        match half {
+            Half::Collect => self.check_collect(credentials),
+            Half::Deliver => self.check_deliver(credentials),
+        }
+    }
+
+    fn check_collect(&self, credentials: &Credentials) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(path) = &self.meter_list
+            && let Err(found) = MeterList::load(path, &self.contacts)
+        {
+            problems.extend(found);
+        }
+        // Without a keyring the seal key may still have to be made, which is not for a check to do.
+        if self.keys.file.exists()
+            && let Err(error) = self.keys.seal(credentials)
+        {
+            problems.push(self.problem(
+                "keys.seal_file",
+                error.why.to_string(),
+                "bring back the seal key that made the keyring",
+            ));
+        }
+        problems
+    }
+
+    fn check_deliver(&self, credentials: &Credentials) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !self.gateway.zone.is_known() {
+            problems.push(self.problem(
+                "gateway.zone",
+                "is not known to this machine",
+                "write a name such as \"Europe/Helsinki\"",
+            ));
+        }
+        let mut secret = |key: &str, source: &SecretSource| {
+            if let Err(error) = source.read(credentials) {
+                problems.push(self.problem(key, error.to_string(), mend(error)));
+            }
+        };
+        if let Some(Login { password, .. }) = self.uplink.as_ref().and_then(|uplink| uplink.login.as_ref()) {
+            secret("uplink.password_file", password);
+        }
+        if let Some(Login { password, .. }) = self.mail.as_ref().and_then(|mail| mail.login.as_ref()) {
+            secret("mail.password_file", password);
+        }
+        let Some(Transport::Tls(tls)) = self.uplink.as_ref().map(|uplink| &uplink.transport) else {
+            return problems;
+        };
+        if let Some(client) = &tls.client {
+            secret("uplink.tls.key", &client.key);
+        }
+        let certificate = tls.client.as_ref().map(|client| client.certificate.as_path());
+        let files = [
+            ("uplink.tls.ca", Some(tls.ca.as_path())),
+            ("uplink.tls.certificate", certificate),
+            ("uplink.tls.crl", tls.crl.as_deref()),
+        ];
+        for (key, path) in files {
+            if let Some(error) = path.and_then(unreadable) {
+                problems.push(self.problem(
+                    key,
+                    format!("cannot be read: {error}"),
+                    "name a PEM file that can be read",
+                ));
+            }
+        }
+        problems
+    }
+}
+
+fn unreadable(path: &Path) -> Option<std::io::ErrorKind> {
+    std::fs::File::open(path).err().map(|error| error.kind())
+}
+
+fn mend(error: SecretError) -> &'static str {
+    match error {
+        SecretError::Readable { .. } => {
+            "run chmod 640 on it, and change the secret if others have been there"
+        }
+        SecretError::NoCredentials => {
+            "write the whole path of a file, or let the service load the credential"
+        }
+        SecretError::TooLong | SecretError::Empty | SecretError::NotAFile => {
+            "put the secret alone into a file"
+        }
+        SecretError::Io(_) => "name a file that the service may read",
+    }
+}

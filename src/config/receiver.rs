@@ -1,0 +1,85 @@
+//! `[[receiver]]`: the dongles.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::section::Section;
+
+/// One dongle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// Its device file, best a stable name below `/dev/serial/by-id`.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: ReceiverKind,
+    /// What it listens for.
+    pub modes: Modes,
+    /// After how long without any telegram it counts as silent; by what is usual at the site if not given.
+    pub silent_after: Option<Duration>,
+}
+
+impl Receiver {
+    /// More dongles than one small computer feeds.
+    const MOST: usize = 8;
+
+    pub(super) fn read_all(root: &Section<'_>) -> Vec<Self> {
+        let receivers: Vec<Option<Self>> = root.sections("receiver", Self::MOST, Self::read);
+        let receivers: Vec<Self> = receivers.into_iter().flatten().collect();
+        let twice = |(index, one): (usize, &Self)| {
+            receivers.iter().skip(index.saturating_add(1)).any(|other| other.path == one.path)
+        };
+        if receivers.iter().enumerate().any(twice) {
+            root.reject("receiver", "has the same path twice", "give each receiver its own path");
+        }
+        receivers
+    }
+
+    fn read(section: &Section<'_>) -> Option<Self> {
+        section.missing("path", "write path = \"/dev/serial/by-id/...\"");
+        let path = section.path("path");
+        let kind = section.choice("kind", &[("im871a", ReceiverKind::Im871a)]);
+        let modes = section.choice(
+            "modes",
+            &[
+                ("c+t", Modes::CAndT),
+                ("t", Modes::T),
+                ("c-a", Modes::CFormatA),
+                ("c-b", Modes::CFormatB),
+                ("s", Modes::S),
+                ("s-m", Modes::SM),
+            ],
+        );
+        let silent_after =
+            section.duration("silent_after", Duration::from_secs(60)..=Duration::from_secs(7 * 86_400));
+        Some(Self {
+            path: path?,
+            kind: kind.unwrap_or(ReceiverKind::Im871a),
+            modes: modes.unwrap_or(Modes::CAndT),
+            silent_after,
+        })
+    }
+}
+
+/// Which protocol a dongle speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiverKind {
+    /// IMST iM871A-USB.
+    Im871a,
+}
+
+/// What a receiver listens for (EN 13757-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modes {
+    /// C1 in both frame formats and T1 at once.
+    CAndT,
+    /// T1 only.
+    T,
+    /// C1 in frame format A only.
+    CFormatA,
+    /// C1 in frame format B only.
+    CFormatB,
+    /// S1 only.
+    S,
+    /// S1-m only.
+    SM,
+}

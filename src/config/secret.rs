@@ -1,0 +1,212 @@
+//! Passwords and private keys: never in the configuration file, but in files of their own or in credentials that the
+//! service manager passes on.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::section::Section;
+
+/// Where a secret comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file that not everybody may read.
+    File(PathBuf),
+    /// A credential, by its name.
+    Credential(String),
+}
+
+impl SecretSource {
+    /// The largest secret that is read: 64 kB, enough for any private key.
+    const MOST: usize = 65_536;
+
+    /// Reads the secret; a line break at its end is not part of it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or everybody may read it.
+    pub fn read(&self, credentials: &Credentials) -> Result<Secret, SecretError> {
+        let path = match self {
+            Self::File(path) => path.clone(),
+            Self::Credential(name) => credentials.path(name).ok_or(SecretError::NoCredentials)?,
+        };
+        let file = std::fs::File::open(&path).map_err(|error| SecretError::Io(error.kind()))?;
+        let about = file.metadata().map_err(|error| SecretError::Io(error.kind()))?;
+        if !about.is_file() {
+            return Err(SecretError::NotAFile);
+        }
+        let mode = about.permissions().mode();
+        if mode & 0o007 != 0 {
+            return Err(SecretError::Readable { mode: mode & 0o777 });
+        }
+        // Reserved at once: a buffer that grew would leave copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(Self::MOST.saturating_add(1)));
+        let limit = u64::try_from(text.capacity()).unwrap_or(u64::MAX);
+        file.take(limit).read_to_end(&mut text).map_err(|error| SecretError::Io(error.kind()))?;
+        if text.len() > Self::MOST {
+            return Err(SecretError::TooLong);
+        }
+        while text.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            text.pop();
+        }
+        if text.is_empty() { Err(SecretError::Empty) } else { Ok(Secret(text)) }
+    }
+
+    /// A file by its whole path, or a credential by its name.
+    pub(super) fn from_section(section: &Section<'_>, key: &'static str) -> Option<Self> {
+        let instead = "write the whole path of a file that holds the secret, or the name of a credential";
+        section.text(key, instead, |text| {
+            if text.starts_with('/') {
+                Ok(Self::File(PathBuf::from(text)))
+            } else if Credentials::is_name(text) {
+                Ok(Self::Credential(text.to_owned()))
+            } else {
+                Err("is neither an absolute path nor the name of a credential")
+            }
+        })
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    /// Says of which kind it is only: somebody may have put the secret itself there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File(..)",
+            Self::Credential(_) => "Credential(..)",
+        })
+    }
+}
+
+/// A password or private key, cleared when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// The bytes, for the protocol that needs them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text; `None` if it is not UTF-8.
+    #[must_use]
+    pub fn expose_text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The directory in which systemd shows a service its credentials.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials(Option<PathBuf>);
+
+impl Credentials {
+    /// None, or those in `directory`; `main` passes `$CREDENTIALS_DIRECTORY`.
+    #[must_use]
+    pub const fn new(directory: Option<PathBuf>) -> Self {
+        Self(directory)
+    }
+
+    /// Where the credential `name` is, if there are any.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.0.as_ref().filter(|_| Self::is_name(name)).map(|directory| directory.join(name))
+    }
+
+    /// Whether `text` can be a credential's name: it cannot leave the directory.
+    pub(super) fn is_name(text: &str) -> bool {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        (1..=64).contains(&text.len()) && text.bytes().all(fits) && !text.starts_with('.')
+    }
+}
+
+/// Why a secret is not to be had. It says nothing of what was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SecretError {
+    /// The file system's reason.
+    #[error("cannot be read: {0}")]
+    Io(io::ErrorKind),
+    /// A directory or a device.
+    #[error("is not a file")]
+    NotAFile,
+    /// Everybody on the machine may read it.
+    #[error("lets everybody in (mode {mode:03o})")]
+    Readable {
+        /// Its mode.
+        mode: u32,
+    },
+    /// A credential is named, but the service manager passes none on.
+    #[error("is the name of a credential, but the service has got no credentials")]
+    NoCredentials,
+    /// Above 64 kB.
+    #[error("is longer than any secret")]
+    TooLong,
+    /// Nothing in it.
+    #[error("is empty")]
+    Empty,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(mode: u32, content: &[u8]) -> (tempfile::TempDir, Credentials, SecretSource) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vesigate.mail");
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let credentials = Credentials::new(Some(directory.path().to_owned()));
+        (directory, credentials, SecretSource::File(path))
+    }
+
+    #[test]
+    fn a_file_and_a_credential_give_the_same_secret_without_its_line_break() {
+        let (_directory, credentials, file) = written(0o640, b"hunter2\r\n");
+        for source in [file, SecretSource::Credential("vesigate.mail".to_owned())] {
+            assert_eq!(source.read(&credentials).unwrap().expose_text(), Some("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_everybody_may_read_is_refused() {
+        let (_directory, credentials, file) = written(0o644, b"hunter2");
+        assert_eq!(file.read(&credentials), Err(SecretError::Readable { mode: 0o644 }));
+    }
+
+    #[test]
+    fn empty_long_and_absent_secrets_are_told_apart() {
+        let read = |content: &[u8]| {
+            let (_directory, credentials, file) = written(0o600, content);
+            file.read(&credentials).map(|_| ())
+        };
+        assert_eq!(read(b"\n"), Err(SecretError::Empty));
+        assert_eq!(read(&[b'x'; 65_536]), Ok(()));
+        assert_eq!(read(&[b'x'; 65_537]), Err(SecretError::TooLong));
+        let absent = SecretSource::Credential("other".to_owned());
+        assert_eq!(absent.read(&Credentials::default()), Err(SecretError::NoCredentials));
+        let (_directory, credentials, _) = written(0o600, b"x");
+        assert_eq!(absent.read(&credentials), Err(SecretError::Io(io::ErrorKind::NotFound)));
+    }
+
+    #[test]
+    fn names_of_credentials_cannot_leave_their_directory() {
+        for bad in ["", ".", "..", "a/b", "../x", ".hidden"] {
+            assert_eq!(Credentials::new(Some("/run".into())).path(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        let (_directory, credentials, file) = written(0o600, b"hunter2");
+        let inline = SecretSource::Credential("hunter2".to_owned());
+        assert!(!format!("{inline:?} {:?}", file.read(&credentials)).contains("hunter2"));
+    }
+}
