@@ -1,6 +1,7 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
 mod decode;
+mod keys;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Decode(decode::Decode),
+    Keys(keys::Keys),
 }
 
 /// Runs what the command line asks for.
@@ -34,6 +36,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Decode(decode) => decode.run(),
+        Command::Keys(keys) => keys.run(),
     };
     ExitCode::from(code)
 }
