@@ -50,6 +50,9 @@ pub mod crc;
 mod decimal;
 pub mod encode;
 pub mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod hex;
 pub mod link;
