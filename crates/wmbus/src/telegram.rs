@@ -3,8 +3,10 @@
 //! [`Sealed::read`] reads what is never enciphered and names the meter whose key is needed; [`Sealed::open`] deciphers
 //! in place and verifies all there is to verify, or says which of the typed reasons there is to refuse.
 
+mod modes;
 mod refused;
 
+use modes::{Job, in_the_clear};
 pub use refused::{Check, Damage, Refused, Unsupported};
 
 use crate::address::Meter;
@@ -13,7 +15,7 @@ use crate::crc;
 use crate::frame::{Format, Frame};
 use crate::link::{Control, ELL_V, ExtendedLink};
 use crate::reader::{Reader, Truncated};
-use crate::security::mode::{MARKER, Purpose, counter_block, derive, nonce_mode10, vector_mode5};
+use crate::security::mode::counter_block;
 use crate::security::{Cipher, Scheme, Security, Verified, cipher};
 use crate::transport::{Application, Mode, Transport};
 
@@ -357,153 +359,6 @@ fn open_transport<'a>(
     let (transport, application) = (layers.transport, layers.application);
     let protected = protected.saturating_sub(skip).min(body.len());
     Ok(Telegram { link, extended, afl, transport, security, application, message: bytes, body, protected })
-}
-
-/// Security, bytes of marker to leave out, bytes that were protected.
-type Opened = (Security, usize, usize);
-
-/// A body that needs no deciphering here: it was opened further out, or nobody enciphered it.
-fn in_the_clear(
-    outer: Option<Security>,
-    has_key: bool,
-    policy: Policy,
-    body: &[u8],
-) -> Result<Opened, Refused> {
-    let enciphered = outer.is_some_and(|outer| outer.scheme != Scheme::None);
-    if has_key && !enciphered && policy == Policy::Strict {
-        return Err(Refused::NotEncrypted);
-    }
-    let security =
-        Security { scheme: Scheme::None, verified: Verified::default(), already_open: false, counter: None };
-    Ok((security, 0, body.len()))
-}
-
-/// What the transport modes need beside their header.
-struct Job<'a> {
-    owner: Meter,
-    afl: Option<&'a Afl>,
-    key: Option<&'a Cipher>,
-    policy: Policy,
-}
-
-impl Job<'_> {
-    /// Mode 5: `body` is what follows the configuration field.
-    fn mode5(&self, transport: Transport, body: &mut [u8]) -> Result<Opened, Refused> {
-        let sealed = enciphered_blocks(transport, body.len())?;
-        if sealed == 0 {
-            return in_the_clear(None, self.key.is_some(), self.policy, body);
-        }
-        let part = body.get_mut(..sealed).unwrap_or_default();
-        let mut security = Security {
-            scheme: Scheme::Mode5,
-            verified: Verified::default(),
-            already_open: false,
-            counter: None,
-        };
-        let plain = part.starts_with(&MARKER);
-        match self.key {
-            None if plain && self.policy == Policy::AlsoOpened => security.already_open = true,
-            None => return Err(Refused::NoKey),
-            Some(cipher) => {
-                let vector = vector_mode5(self.owner, transport.access);
-                cipher::cbc_decrypt(cipher.key(), &vector, part);
-                if !part.starts_with(&MARKER) {
-                    if !(plain && self.policy == Policy::AlsoOpened) {
-                        return Err(Refused::WrongKey(Check::Marker));
-                    }
-                    cipher::cbc_encrypt(cipher.key(), &vector, part);
-                    security.already_open = true;
-                }
-            }
-        }
-        security.verified.marker = true;
-        Ok((security, MARKER.len(), sealed))
-    }
-
-    /// Mode 7: `message` starts at the transport layer's CI, its body at `body`.
-    fn mode7(&self, transport: Transport, message: &mut [u8], body: usize) -> Result<Opened, Refused> {
-        if transport.configuration.key_derivation() != 1 {
-            return Err(Refused::Unsupported(Unsupported::KeyDerivation(
-                transport.configuration.key_derivation(),
-            )));
-        }
-        let sealed = enciphered_blocks(transport, message.len().saturating_sub(body))?;
-        let counter = transport.configuration.counter.or_else(|| self.afl.and_then(|afl| afl.counter));
-        let mut security =
-            Security { scheme: Scheme::Mode7, verified: Verified::default(), already_open: false, counter };
-        let plain = message.get(body..).is_some_and(|body| body.starts_with(&MARKER));
-        let opened_before = plain && self.policy == Policy::AlsoOpened;
-        match (self.key, self.afl, counter) {
-            (None, ..) if opened_before => security.already_open = true,
-            (None, ..) => return Err(Refused::NoKey),
-            (Some(cipher), Some(afl), Some(counter)) if afl.is_cmac() => {
-                let authentication = Cipher::new(derive(cipher, Purpose::Authenticate, counter, self.owner));
-                let full = authentication.cmac([&afl.authenticated_head(), message]);
-                let mac = afl.mac.bytes();
-                if full.get(..mac.len()).is_some_and(|cut| !mac.is_empty() && cipher::same_code(cut, mac)) {
-                    let key = derive(cipher, Purpose::Encipher, counter, self.owner);
-                    let part =
-                        message.get_mut(body..).and_then(|body| body.get_mut(..sealed)).unwrap_or_default();
-                    cipher::cbc_decrypt(&key, &[0; 16], part);
-                    security.verified.mac = true;
-                } else if opened_before {
-                    security.already_open = true;
-                } else {
-                    return Err(Refused::WrongKey(Check::Mac));
-                }
-            }
-            (Some(_), ..) if opened_before => security.already_open = true,
-            (Some(_), ..) => return Err(Refused::Unsupported(Unsupported::Authentication)),
-        }
-        let marked = message.get(body..).is_some_and(|body| body.starts_with(&MARKER));
-        if sealed > 0 && !marked {
-            return Err(Refused::WrongKey(Check::Marker));
-        }
-        security.verified.marker = marked;
-        Ok((security, if marked { MARKER.len() } else { 0 }, sealed))
-    }
-
-    /// Mode 10: `message` starts at the transport layer's CI, its body at `body`; the tag is its end.
-    fn mode10(&self, transport: Transport, message: &mut [u8], body: usize) -> Result<Opened, Refused> {
-        let configuration = transport.configuration;
-        let Some(counter) = configuration.counter else {
-            return Err(Refused::Unsupported(Unsupported::Authentication));
-        };
-        if configuration.key_derivation() != 1 {
-            return Err(Refused::Unsupported(Unsupported::KeyDerivation(configuration.key_derivation())));
-        }
-        // Only the tag of eight bytes and messages enciphered as a whole are known from real meters.
-        if configuration.extension >> 8 & 0b11 != 1 || configuration.enciphered_bytes() != 0xFF {
-            return Err(Refused::Unsupported(Unsupported::Authentication));
-        }
-        let Some(cipher) = self.key else { return Err(Refused::NoKey) };
-        let (head, rest) =
-            message.split_at_mut_checked(body).ok_or(Refused::Damaged(Damage::Truncated("body")))?;
-        // The counter, the last four bytes of the header, is in the nonce and not in the associated data.
-        let head = head.get(..head.len().saturating_sub(4)).unwrap_or_default();
-        let Some((sealed, tag)) = rest.split_last_chunk_mut::<{ cipher::TAG }>() else {
-            return Err(Refused::Damaged(Damage::Truncated("authentication tag")));
-        };
-        let key = derive(cipher, Purpose::Encipher, counter, self.owner);
-        if !cipher::ccm_decrypt(&key, &nonce_mode10(self.owner, counter), head, sealed, tag) {
-            return Err(Refused::WrongKey(Check::Tag));
-        }
-        let verified = Verified { tag: true, ..Verified::default() };
-        let security =
-            Security { scheme: Scheme::Mode10, verified, already_open: false, counter: Some(counter) };
-        Ok((security, 0, sealed.len()))
-    }
-}
-
-/// How many of `available` bytes modes 5 and 7 encipher. Fifteen blocks mean, in older profiles, all that fit.
-fn enciphered_blocks(transport: Transport, available: usize) -> Result<usize, Refused> {
-    let blocks = transport.configuration.blocks();
-    let wanted = usize::from(blocks) * 16;
-    match (wanted <= available, blocks) {
-        (true, _) => Ok(wanted),
-        (false, 15) => Ok(available / 16 * 16),
-        (false, _) => Err(Refused::Damaged(Damage::Truncated("enciphered blocks"))),
-    }
 }
 
 fn payload_crc_fits(bytes: &[u8]) -> bool {
