@@ -98,7 +98,7 @@ fn unreadable(path: &Path) -> Option<std::io::ErrorKind> {
 fn mend(error: SecretError) -> &'static str {
     match error {
         SecretError::Readable { .. } => {
-            "run chmod 640 on it, and change the secret if others have been there"
+            "run chmod 600 on it, and change the secret if others have been there"
         }
         SecretError::NoCredentials => {
             "write the whole path of a file, or let the service load the credential"

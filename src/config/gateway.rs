@@ -36,13 +36,14 @@ impl Default for Gateway {
 }
 
 impl Gateway {
-    /// The store of the half that receives; the other half reads it.
+    /// Where the half that receives keeps its store; the other half reads it. The service finds this directory made,
+    /// and cannot rename it: what is to be set aside lies in a directory below.
     #[must_use]
     pub fn collect_dir(&self) -> PathBuf {
         self.data_dir.join("collect")
     }
 
-    /// The store of the half that delivers.
+    /// Where the half that delivers keeps its store; as [`Gateway::collect_dir`].
     #[must_use]
     pub fn deliver_dir(&self) -> PathBuf {
         self.data_dir.join("deliver")
