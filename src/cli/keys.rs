@@ -85,15 +85,8 @@ impl Store {
             lines.join("\n")
         })?;
         let credentials = Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+        let seal = config.keys.seal(&credentials).map_err(|error| error.to_string())?;
         let path = config.keys.file;
-        let credential = credentials.path(&config.keys.seal_credential).filter(|path| path.exists());
-        let seal = match credential {
-            Some(credential) => SealKey::read(&credential),
-            // A new seal key would not open a keyring that is there.
-            None if path.exists() => SealKey::read(&config.keys.seal_file),
-            None => SealKey::read_or_create(&config.keys.seal_file),
-        };
-        let seal = seal.map_err(|error| error.to_string())?;
         let ring = Keyring::open(&path, &seal).map_err(|error| format!("{} {error}", path.display()))?;
         for damage in ring.damaged() {
             let _ = writeln!(io::stderr(), "vesigate keys: {}: {damage}", path.display());
