@@ -1,0 +1,2 @@
+//! Everything together on one machine.
+fn main() {}
