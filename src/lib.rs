@@ -9,3 +9,5 @@ pub mod config;
 pub mod decode;
 pub mod keyring;
 pub mod receiver;
+pub mod store;
+pub mod world;
