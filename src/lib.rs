@@ -7,6 +7,8 @@ pub mod cli;
 pub mod collector;
 pub mod config;
 pub mod decode;
+pub mod halves;
+pub mod health;
 pub mod keyring;
 pub mod receiver;
 pub mod store;
