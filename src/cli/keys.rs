@@ -18,7 +18,7 @@ use crate::keyring::{Inserted, KeyTable, Keyring, SealKey, Selector, parse_key};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Keys {
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", global = true, default_value = "/etc/vesigate/vesigate.toml")]
+    #[arg(short, long, value_name = "FILE", global = true, default_value = super::CONFIG)]
     config: PathBuf,
 
     #[command(subcommand)]
