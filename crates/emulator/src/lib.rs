@@ -1,6 +1,6 @@
 //! Virtual meters and virtual receivers.
 //!
-//! A [`Meter`](meter::Meter) sends what a real one would, fed by a [household](household) or a
+//! A [`Meter`](meter::Meter) sends what a real one would, fed by a [household] or a
 //! [building](heating) that behaves; a [`Town`](town::Town) is many of them; a [`Player`](player::Player) lets a
 //! [dongle](im871a) hear a town, at any speed. [`attack`] forges what anybody can forge without a key.
 
