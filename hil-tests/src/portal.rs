@@ -47,6 +47,8 @@ struct Shared {
     changed: watch::Sender<u64>,
     /// Stores, and acknowledges nothing.
     silent: watch::Sender<bool>,
+    /// Whether the broker has answered its subscription.
+    subscribed: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl Portal {
             records: Mutex::new(Records::default()),
             changed: watch::Sender::new(0),
             silent: watch::Sender::new(false),
+            subscribed: watch::Sender::new(false),
         };
         let mut portal = Self {
             shared: Arc::new(shared),
@@ -95,6 +98,17 @@ impl Portal {
             task.abort();
             let _ = task.await;
         }
+        self.shared.subscribed.send_replace(false);
+    }
+
+    /// Waits until it hears what is published.
+    ///
+    /// # Panics
+    /// When the broker does not let it.
+    pub async fn listens(&self) {
+        let mut subscribed = self.shared.subscribed.subscribe();
+        let up = timeout(2 * SOON, subscribed.wait_for(|subscribed| *subscribed)).await;
+        assert!(up.is_ok(), "the portal does not get through to the broker");
     }
 
     /// Comes back after [`away`](Self::away).
@@ -107,6 +121,7 @@ impl Portal {
                 loop {
                     // An event loop with a history would refuse a session that the broker alone remembers.
                     serve(&shared, options.clone(), &mut publish).await;
+                    shared.subscribed.send_replace(false);
                     sleep(AGAIN).await;
                 }
             })
@@ -218,9 +233,12 @@ async fn serve(shared: &Shared, options: MqttOptions, documents: &mut mpsc::Unbo
         loop {
             tokio::select! {
                 event = events.poll() => match event {
-                    Err(_) => return,
+                    Err(error) => return eprintln!("portal: {error:?}"),
                     Ok(Event::Incoming(Incoming::Publish(publish))) => take(shared, &client, &publish),
                     Ok(Event::Incoming(Incoming::ConnAck(_))) => break,
+                    Ok(Event::Incoming(Incoming::SubAck(_))) => {
+                        shared.subscribed.send_replace(true);
+                    }
                     Ok(_) => {}
                 },
                 Some(document) = documents.recv() => publish(&client, document),
@@ -234,7 +252,10 @@ async fn serve(shared: &Shared, options: MqttOptions, documents: &mut mpsc::Unbo
 async fn connected(events: &mut EventLoop, shared: &Shared, client: &AsyncClient) -> bool {
     loop {
         match events.poll().await {
-            Err(_) => return false,
+            Err(error) => {
+                eprintln!("portal: {error:?}");
+                return false;
+            }
             Ok(Event::Incoming(Incoming::Publish(publish))) => take(shared, client, &publish),
             Ok(Event::Incoming(Incoming::ConnAck(_))) => break,
             Ok(_) => {}

@@ -87,6 +87,7 @@ fn row(hour: u64) -> HourRow {
 async fn the_portal_acknowledges_what_is_contiguous_and_passes_over_what_is_missing() {
     let broker = Broker::start().await;
     let portal = Portal::connect(&broker);
+    portal.listens().await;
     let mut fake = Fake::connect(broker.client("kylavesi/gw-7", None));
     fake.send(1, 11, "").await;
     assert_eq!(fake.is_acknowledged(1).await.epochs[0].nonce, Some(Nonce::from_random(11)));
@@ -106,6 +107,7 @@ async fn the_portal_acknowledges_what_is_contiguous_and_passes_over_what_is_miss
 async fn the_portal_goes_away_falls_silent_and_restores_a_backup() {
     let broker = Broker::start().await;
     let mut portal = Portal::connect(&broker);
+    portal.listens().await;
     let mut fake = Fake::connect(broker.client("kylavesi/gw-7", None));
     fake.send(1, 11, "").await;
     fake.is_acknowledged(1).await;
@@ -132,6 +134,7 @@ async fn the_portal_goes_away_falls_silent_and_restores_a_backup() {
 async fn the_broker_can_be_killed_wedged_and_brought_back() {
     let mut broker = Broker::start().await;
     let portal = Portal::connect(&broker);
+    portal.listens().await;
     let mut fake = Fake::connect(broker.client("kylavesi/gw-7", None));
     fake.send(1, 11, "").await;
     fake.is_acknowledged(1).await;
@@ -160,6 +163,7 @@ async fn a_broker_with_tls_knows_its_clients_by_their_certificates() {
     })
     .await;
     let portal = Portal::connect_as(&broker, Some(&authority.client("kylavesi/portal", Years::NOW)));
+    portal.listens().await;
     let identity = authority.client("kylavesi/gw-7", Years::NOW);
     let mut fake = Fake::connect(broker.client("kylavesi/gw-7", Some(&identity)));
     fake.send(1, 11, "").await;
