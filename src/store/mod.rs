@@ -15,6 +15,10 @@ mod error;
 mod reader;
 mod sqlite;
 mod stream;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use block::{Block, NewBlock};
 pub use collect::{Anchor, CollectStore, Commit, Part, SealedFrame, Unplaced};
@@ -22,3 +26,4 @@ pub use deliver::DeliverStore;
 pub use error::StoreError;
 pub use reader::CollectReader;
 pub use stream::nonce;
+pub use writer::{Closed, Dropped, Options, Ring, StreamState, Writer, WriterStatus};
