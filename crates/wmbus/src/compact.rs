@@ -19,6 +19,9 @@ use crate::crc;
 use crate::reader::Reader;
 use crate::record::{DataField, Header, Items, RecordError};
 
+/// Where in the body the data starts: behind signature and full-frame CRC.
+const DATA_AT: u16 = 4;
+
 /// Heads longer than this are not learned; the longest known has 92 bytes.
 pub const MAX_HEADS: usize = 128;
 
@@ -143,7 +146,7 @@ impl<'a> Compact<'a> {
         if full.value() != self.full_crc {
             return Err(CompactError::FullCrc(self.signature));
         }
-        Ok((Items::compact(heads, self.data), source))
+        Ok((Items::compact(heads, DATA_AT, self.data), source))
     }
 }
 

@@ -24,6 +24,11 @@ impl<'a> Reader<'a> {
         Self { rest: bytes, at: 0 }
     }
 
+    /// Counts on from `at`, for bytes that are a part of something.
+    pub(crate) const fn counting_from(at: u16, bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, at }
+    }
+
     pub(crate) const fn at(&self) -> u16 {
         self.at
     }

@@ -93,9 +93,9 @@ impl<'a> Items<'a> {
         Self { heads: None, body: Reader::new(body), done: false }
     }
 
-    /// Over heads of a layout and the data of a compact frame.
-    pub(crate) fn compact(heads: &'a [u8], data: &'a [u8]) -> Self {
-        Self { heads: Some(Reader::new(heads)), body: Reader::new(data), done: false }
+    /// Over heads of a layout and the data of a compact frame, which starts at byte `at` of its body.
+    pub(crate) fn compact(heads: &'a [u8], at: u16, data: &'a [u8]) -> Self {
+        Self { heads: Some(Reader::new(heads)), body: Reader::counting_from(at, data), done: false }
     }
 
     fn step(&mut self) -> Option<Result<Item<'a>, RecordError>> {
