@@ -146,27 +146,28 @@ pub(crate) fn interpret<'a>(
         (_, Coded::Bytes(bytes)) => Value::Bytes(bytes),
         (_, Coded::Real(bytes)) => Decimal::from_real32(f32::from_le_bytes(bytes))
             .and_then(|number| number.shifted(meaning.exponent))
-            .map_or(Value::Absent(Absent::NotFinite), |number| number_with(number, offset)),
+            .map_or(Value::Absent(Absent::NotFinite), |number| number_with(number, offset, raw)),
         (_, Coded::Bcd(digits, negative)) => match decimal(digits, negative) {
-            Some(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset),
+            Some(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset, raw),
             None => Value::Absent(Absent::NotDecimal),
         },
         (Kind::Measure, Coded::Integer(bytes)) => match signed(bytes) {
-            Integer::Number(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset),
+            Integer::Number(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset, raw),
             Integer::Lowest => absent,
             Integer::TooLong => Value::Bytes(bytes),
         },
         (Kind::Counter, Coded::Integer(bytes)) if bytes.iter().all(|byte| *byte == 0xFF) => absent,
         (_, Coded::Integer(bytes)) => match unsigned(bytes) {
-            Some(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset),
+            Some(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset, raw),
             None => Value::Bytes(bytes),
         },
     }
 }
 
-fn number_with<'a>(number: Decimal, offset: Option<Decimal>) -> Value<'a> {
+/// With what is to be added; the bytes as they are if the sum cannot be held.
+fn number_with(number: Decimal, offset: Option<Decimal>, raw: &[u8]) -> Value<'_> {
     let sum = offset.map_or(Some(number), |offset| number.plus(offset));
-    sum.map_or(Value::Absent(Absent::NotFinite), Value::Number)
+    sum.map_or(Value::Bytes(raw), Value::Number)
 }
 
 /// Dates and moments by their length. `None` if marked invalid.
@@ -329,6 +330,9 @@ mod tests {
         number("0486 7B 05000000", 5001, -3);
         number("04FB80 7B 05000000", 1500, 0);
         number("02AB 78 0700", 7001, -6);
+        value("0786 79 FFFFFFFFFFFFFF7F", |r| {
+            assert_eq!(r.value, Value::Bytes(r.data), "a sum beyond 63 bits");
+        });
     }
 
     #[test]
