@@ -314,15 +314,24 @@ impl Reading {
         meter: Meter,
         records: impl Iterator<Item = Result<Record<'a>, RecordError>>,
     ) -> Result<Self, RecordError> {
-        let profile = profile(meter);
-        let measures = ArrayVec::new();
-        let mut reading =
-            Self { profile, meter, measures, info: None, status: None, layout: None, left_out: 0 };
+        let mut reading = Self::empty(meter);
         for record in records {
             reading.add(&record?);
         }
-        (profile.finish)(&mut reading);
+        (reading.profile.finish)(&mut reading);
         Ok(reading)
+    }
+
+    fn empty(meter: Meter) -> Self {
+        Self {
+            profile: profile(meter),
+            meter,
+            measures: ArrayVec::new(),
+            info: None,
+            status: None,
+            layout: None,
+            left_out: 0,
+        }
     }
 
     fn add(&mut self, record: &Record<'_>) {
@@ -393,12 +402,16 @@ impl Telegram<'_> {
             let length = if heads_in_body { record.header.bytes.len() } else { 0 } + record.data.len();
             !enciphered || usize::from(record.at) + length <= end
         };
-        let records = items.filter_map(move |item| match item {
-            Ok(Item::Record(record)) if vouched(&record) => Some(Ok(record)),
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
-        });
-        let mut reading = Reading::of(self.meter(), records)?;
+        // A reading and a record are large: built where they stay, and looked at where they are.
+        let mut reading = Reading::empty(self.meter());
+        for item in items {
+            match &item {
+                Ok(Item::Record(record)) if vouched(record) => reading.add(record),
+                Ok(_) => {}
+                Err(error) => return Err((*error).into()),
+            }
+        }
+        (reading.profile.finish)(&mut reading);
         reading.status = self.transport.map(|transport| transport.status);
         reading.layout = layout;
         Ok(reading)
