@@ -394,6 +394,15 @@ impl Telegram<'_> {
     /// # Errors
     /// If there are no records in it, a compact frame cannot be read, or the walk over the records breaks off.
     pub fn reading(&self, learned: &Learned) -> Result<Reading, ReadError> {
+        // A reading is large: it is filled where the caller will have it.
+        let mut reading = Ok(Reading::empty(self.meter()));
+        if let Err(error) = reading.as_mut().map_or(Ok(()), |reading| self.fill(reading, learned)) {
+            reading = Err(error);
+        }
+        reading
+    }
+
+    fn fill(&self, reading: &mut Reading, learned: &Learned) -> Result<(), ReadError> {
         let (items, layout) = self.items(learned)?;
         let enciphered = self.security.scheme != Scheme::None;
         let heads_in_body = self.application == Application::Records;
@@ -402,8 +411,6 @@ impl Telegram<'_> {
             let length = if heads_in_body { record.header.bytes.len() } else { 0 } + record.data.len();
             !enciphered || usize::from(record.at) + length <= end
         };
-        // A reading and a record are large: built where they stay, and looked at where they are.
-        let mut reading = Reading::empty(self.meter());
         for item in items {
             match &item {
                 Ok(Item::Record(record)) if vouched(record) => reading.add(record),
@@ -411,10 +418,10 @@ impl Telegram<'_> {
                 Err(error) => return Err((*error).into()),
             }
         }
-        (reading.profile.finish)(&mut reading);
+        (reading.profile.finish)(reading);
         reading.status = self.transport.map(|transport| transport.status);
         reading.layout = layout;
-        Ok(reading)
+        Ok(())
     }
 }
 

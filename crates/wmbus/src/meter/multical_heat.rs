@@ -56,10 +56,10 @@ fn broken_sensors(reading: &mut Reading) {
     let (t1, t2) = (broken(What::FlowTemperature), broken(What::ReturnTemperature));
     for measure in &mut reading.measures {
         let now = measure.period == Period::Now && measure.statistic == Statistic::Actual;
-        let top = measure.amount == Amount::Number(Decimal::new(185, 0));
+        let top = || measure.amount == Amount::Number(Decimal::new(185, 0));
         let absent = match measure.what {
-            What::FlowTemperature => now && t1 || top,
-            What::ReturnTemperature => now && t2 || top,
+            What::FlowTemperature => now && t1 || top(),
+            What::ReturnTemperature => now && t2 || top(),
             What::TemperatureDifference => now && (t1 || t2),
             _ => false,
         };

@@ -80,6 +80,7 @@ impl fmt::Debug for Text<'_> {
 }
 
 /// Takes a record's data off the reader: all its bytes, and the part that is the value itself.
+#[inline(always)]
 pub(crate) fn take<'a>(
     field: DataField,
     reader: &mut Reader<'a>,
