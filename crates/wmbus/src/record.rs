@@ -48,7 +48,15 @@ impl<'a> Record<'a> {
             Some(error) => Value::Absent(Absent::Meter(error)),
             None => value::interpret(coded, data, meaning, offset),
         };
-        Ok(Self { header: *header, data, at, quantity: meaning.quantity, unit: meaning.unit, modifiers, value })
+        Ok(Self {
+            header: *header,
+            data,
+            at,
+            quantity: meaning.quantity,
+            unit: meaning.unit,
+            modifiers,
+            value,
+        })
     }
 
     /// The manufacturer's own extensions: what stands behind `FF`.

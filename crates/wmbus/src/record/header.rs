@@ -175,7 +175,8 @@ impl<'a> Parts<'a> {
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, RecordError> {
         let start = *reader;
         let dif = reader.byte()?;
-        let field = DataField::from_dif(dif).ok_or_else(|| RecordError::ReservedDif { at: start.at(), dif })?;
+        let field =
+            DataField::from_dif(dif).ok_or_else(|| RecordError::ReservedDif { at: start.at(), dif })?;
         let difes = extensions(dif, &start, reader)?;
         let vif = reader.byte()?;
         let (table, code, last) = match vif {
@@ -202,11 +203,7 @@ impl<'a> Parts<'a> {
 
 /// The extensions behind a byte: each says whether another follows.
 #[inline]
-fn extensions<'a>(
-    before: u8,
-    start: &Reader<'a>,
-    reader: &mut Reader<'a>,
-) -> Result<&'a [u8], RecordError> {
+fn extensions<'a>(before: u8, start: &Reader<'a>, reader: &mut Reader<'a>) -> Result<&'a [u8], RecordError> {
     if before & EXTENSION == 0 {
         return Ok(&[]);
     }
