@@ -29,6 +29,9 @@ pub struct Episode {
     /// When the code was last seen; absent while the clock cannot place it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Time>,
+    /// For how many seconds telegrams are known to have shown it, up to `seen`: silence is not counted.
+    #[serde(default)]
+    pub lasted: u64,
     /// Whether it goes on.
     pub standing: Standing,
     /// Known only from frames opened later: history, never a reason to mail.
@@ -68,6 +71,7 @@ impl Episode {
                 (one, two) => one.or(two),
             },
             seen: self.seen.max(later.seen),
+            lasted: self.lasted.max(later.lasted),
             standing,
             late: self.late && later.late,
             other: self.other.joined(&later.other),

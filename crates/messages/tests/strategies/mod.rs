@@ -71,13 +71,14 @@ pub(crate) fn hour_row(
 
 pub(crate) fn episode(id: impl Strategy<Value = Id>) -> impl Strategy<Value = Episode> {
     let standing = select(&[Standing::Active, Standing::Unknown, Standing::Ended][..]);
-    (id, option::of(time()), option::of(time()), standing, any::<bool>(), other()).prop_map(
-        |(id, started, seen, standing, late, other)| Episode {
+    (id, option::of(time()), option::of(time()), any::<u64>(), standing, any::<bool>(), other()).prop_map(
+        |(id, started, seen, lasted, standing, late, other)| Episode {
             id,
             meter: "KAM.76348799.1B.16".parse().unwrap(),
             code: Code::Leak,
             started,
             seen,
+            lasted,
             standing,
             late,
             other,

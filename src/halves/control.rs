@@ -1,0 +1,191 @@
+//! Questions over Unix sockets: one line of JSON asks, one answers. Commands of the installer and the other half ask.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// A question and where its answer goes. Dropping it answers that the half is stopping.
+pub type Asked<Q> = (Q, oneshot::Sender<Answer>);
+
+/// What was answered, or why not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The answer; what it holds depends on the question.
+    Ok(Value),
+    /// Why there is none, for people.
+    Refused(String),
+}
+
+impl Answer {
+    /// An answer of this value.
+    #[must_use]
+    pub fn of(value: &impl Serialize) -> Self {
+        serde_json::to_value(value).map_or_else(|error| Self::Refused(error.to_string()), Self::Ok)
+    }
+}
+
+/// Longest question and answer. A question may carry a file of keys in pieces, an answer a list of meters.
+const LONGEST: u64 = 4 << 20;
+/// Questions at a time.
+const CALLERS: usize = 8;
+/// How long a caller may take to ask, and an answer to be made.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Listens at `path`, in place of what was there before, until `stop`; questions come out of the channel.
+///
+/// # Errors
+/// Those of the file system.
+pub fn listen<Q: DeserializeOwned + Send + 'static>(
+    path: &Path,
+    stop: CancellationToken,
+) -> io::Result<mpsc::Receiver<Asked<Q>>> {
+    make_room(path)?;
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let (questions, asked) = mpsc::channel(CALLERS);
+    let path = path.to_owned();
+    tokio::spawn(async move {
+        let callers = std::sync::Arc::new(Semaphore::new(CALLERS));
+        loop {
+            let caller = tokio::select! {
+                () = stop.cancelled() => break,
+                caller = listener.accept() => caller,
+            };
+            let (Ok((stream, _)), Ok(place)) = (caller, callers.clone().acquire_owned().await) else {
+                continue;
+            };
+            let questions = questions.clone();
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(2 * PATIENCE, serve(stream, questions)).await;
+                drop(place);
+            });
+        }
+        let _ = std::fs::remove_file(path);
+    });
+    Ok(asked)
+}
+
+async fn serve<Q: DeserializeOwned>(stream: UnixStream, questions: mpsc::Sender<Asked<Q>>) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = Vec::new();
+    BufReader::new(read.take(LONGEST)).read_until(b'\n', &mut line).await?;
+    // The parser's own message could repeat a key.
+    let answer = match serde_json::from_slice::<Q>(&line) {
+        Ok(question) => put(question, &questions).await,
+        Err(_) => Answer::Refused("this version does not know the question".to_owned()),
+    };
+    let mut bytes = serde_json::to_vec(&answer)?;
+    bytes.push(b'\n');
+    write.write_all(&bytes).await?;
+    write.shutdown().await
+}
+
+async fn put<Q>(question: Q, questions: &mpsc::Sender<Asked<Q>>) -> Answer {
+    let (answer, answered) = oneshot::channel();
+    let _ = questions.send((question, answer)).await;
+    match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Answer::Refused("it is stopping".to_owned()),
+        Err(_) => Answer::Refused("it takes too long".to_owned()),
+    }
+}
+
+/// Asks the half that listens at `path`.
+///
+/// # Errors
+/// [`AskError`]
+pub async fn ask<A: DeserializeOwned>(path: &Path, question: &impl Serialize) -> Result<A, AskError> {
+    let talk = async {
+        let stream = UnixStream::connect(path).await?;
+        let (read, mut write) = stream.into_split();
+        let mut bytes = serde_json::to_vec(question)?;
+        bytes.push(b'\n');
+        write.write_all(&bytes).await?;
+        let mut line = Vec::new();
+        BufReader::new(read.take(LONGEST)).read_until(b'\n', &mut line).await?;
+        Ok::<_, io::Error>(line)
+    };
+    let talked = tokio::time::timeout(2 * PATIENCE, talk).await;
+    let line = talked
+        .map_err(|_| AskError::Io(io::ErrorKind::TimedOut))?
+        .map_err(|error| AskError::Io(error.kind()))?;
+    match serde_json::from_slice(&line).map_err(|_| AskError::Unreadable)? {
+        Answer::Ok(value) => serde_json::from_value(value).map_err(|_| AskError::Unreadable),
+        Answer::Refused(why) => Err(AskError::Refused(why)),
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// Nobody listens there, or may not be asked by this user.
+    #[error("{}", match .0 {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "it does not run",
+        io::ErrorKind::PermissionDenied => "not allowed: run it as root, or as a member of the group vesigate",
+        io::ErrorKind::TimedOut => "it does not answer",
+        _ => "it cannot be asked",
+    })]
+    Io(io::ErrorKind),
+    /// It said no.
+    #[error("{0}")]
+    Refused(String),
+    /// Another version answers.
+    #[error("its answer cannot be read: another version runs there, restart it")]
+    Unreadable,
+}
+
+/// The directory of a socket is there, and no socket of an earlier run is.
+pub(super) fn make_room(path: &Path) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "do", rename_all = "snake_case")]
+    enum Question {
+        Double { number: u32 },
+    }
+
+    #[tokio::test]
+    async fn a_question_is_answered_and_an_unknown_one_refused_without_repeating_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("collect/control.sock");
+        let stop = CancellationToken::new();
+        let mut asked = listen::<Question>(&path, stop.clone()).unwrap();
+        tokio::spawn(async move {
+            while let Some((Question::Double { number }, answer)) = asked.recv().await {
+                let _ = answer.send(Answer::of(&(2 * number)));
+            }
+        });
+        assert_eq!(ask::<u32>(&path, &Question::Double { number: 21 }).await, Ok(42));
+        let refused = ask::<u32>(&path, &serde_json::json!({"do": "sing", "key": "0123"})).await;
+        assert_eq!(refused, Err(AskError::Refused("this version does not know the question".to_owned())));
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_plainly() {
+        let directory = tempfile::tempdir().unwrap();
+        let answer = ask::<u32>(&directory.path().join("none.sock"), &1).await;
+        assert_eq!(answer.unwrap_err().to_string(), "it does not run");
+    }
+}

@@ -1,0 +1,24 @@
+//! The SQLite files: schema, migrations, blocks. The only module that knows SQL.
+//!
+//! Two files with one writer each, since SQLite's lock is not fair: [`CollectStore`] is written by the half that
+//! receives and read by the other through a [`CollectReader`]; [`DeliverStore`] belongs to the half that delivers. Each
+//! lies in a directory of its own below its half's directory, so that a damaged store can be set aside by one rename.
+//!
+//! What goes up to the portal is kept as [`Block`]s: the very bytes that will be published, with a number in their
+//! stream, a nonce and a CRC-32C, since SQLite does not notice a flipped bit. A number is given by a durable commit only
+//! and never to another content.
+
+mod block;
+mod collect;
+mod deliver;
+mod error;
+mod reader;
+mod sqlite;
+mod stream;
+
+pub use block::{Block, NewBlock};
+pub use collect::{Anchor, CollectStore, Commit, Part, SealedFrame, Unplaced};
+pub use deliver::DeliverStore;
+pub use error::StoreError;
+pub use reader::CollectReader;
+pub use stream::nonce;

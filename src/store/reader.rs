@@ -1,0 +1,82 @@
+//! `collect.db` as the delivering half sees it: read only, in short transactions.
+
+use std::path::Path;
+
+use messages::batch::{Epoch, Missing, Seq, Stream};
+use rusqlite::Connection;
+
+use super::collect::{MIGRATIONS, file};
+use super::{Block, StoreError, sqlite, stream};
+
+/// Reads the receiving half's store.
+#[derive(Debug)]
+pub struct CollectReader {
+    connection: Connection,
+}
+
+impl CollectReader {
+    /// Opens the store below `directory`, the receiving half's.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] until the receiving half has opened it; others as they say.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connection: sqlite::open_to_read(&file(directory), MIGRATIONS)? })
+    }
+
+    /// A number that changes whenever the other half has committed something: cheap to ask each second.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn version(&self) -> Result<i64, StoreError> {
+        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+
+    /// The numbering of its blocks.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn epoch(&self) -> Result<Epoch, StoreError> {
+        stream::known_epoch(&self.connection)?.ok_or(StoreError::Absent)
+    }
+
+    /// The number of the newest block of a stream.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn head(&self, stream: Stream) -> Result<Seq, StoreError> {
+        stream::head(&self.connection, stream)
+    }
+
+    /// What the receiving half has stored as acknowledged.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn acknowledged(&self, stream: Stream) -> Result<Seq, StoreError> {
+        stream::acknowledged(&self.connection, stream)
+    }
+
+    /// Blocks after `after`, ascending, at most `most` of them; damaged ones are left out (see [`Self::missing`]).
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn blocks(&self, stream: Stream, after: Seq, most: usize) -> Result<Vec<Block>, StoreError> {
+        stream::blocks(&self.connection, stream, after, most)
+    }
+
+    /// The block with this number, if it is kept and whole.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn block(&self, stream: Stream, seq: Seq) -> Result<Option<Block>, StoreError> {
+        let before = Seq::new(seq.number().saturating_sub(1));
+        Ok(self.blocks(stream, before, 1)?.into_iter().find(|block| block.seq == seq))
+    }
+
+    /// Numbers of a stream above `after` that can never be sent: pruned, lost, damaged.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn missing(&self, stream: Stream, after: Seq) -> Result<Missing, StoreError> {
+        stream::missing(&self.connection, stream, after)
+    }
+}

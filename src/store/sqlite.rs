@@ -1,0 +1,85 @@
+//! How a database file is opened: settings, migrations, and what SQLite is told to do by itself (as little as possible).
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use super::StoreError;
+
+/// The migrations of one kind of file, oldest first; `PRAGMA user_version` counts how many have been applied.
+pub(super) type Migrations = &'static [&'static str];
+
+/// A full WAL waits for at most so many pages before it is folded into the file: the least bytes reach the device so.
+const CHECKPOINT_PAGES: i64 = 256;
+
+/// Opens for writing, and brings the schema up to date.
+pub(super) fn open(path: &Path, migrations: Migrations) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.execute_batch(
+        "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;
+         PRAGMA journal_size_limit=2097152; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=-1024;
+         PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON;",
+    )?;
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::Damaged(format!("journal mode {mode} instead of wal")));
+    }
+    migrate(&mut connection, migrations)?;
+    Ok(connection)
+}
+
+/// Opens for reading only; the writer must have opened it before.
+pub(super) fn open_to_read(path: &Path, migrations: Migrations) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.execute_batch("PRAGMA mmap_size=0; PRAGMA cache_size=-256; PRAGMA trusted_schema=OFF;")?;
+    let found = version(&connection)?;
+    let known = count(migrations);
+    if found > known {
+        Err(StoreError::Newer { found, known })
+    } else if found < known {
+        Err(StoreError::Absent)
+    } else {
+        Ok(connection)
+    }
+}
+
+/// Starts a transaction that writes. A deferred one could fail half-way without waiting.
+pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+}
+
+/// Folds the log into the file once it is long. Asked for by ourselves: SQLite swallows the errors of its own.
+pub(super) fn checkpoint(connection: &Connection) -> Result<(), StoreError> {
+    let pages: i64 = connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))?;
+    if pages >= CHECKPOINT_PAGES {
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection, migrations: Migrations) -> Result<(), StoreError> {
+    let (found, known) = (version(connection)?, count(migrations));
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    let done = usize::try_from(found).unwrap_or_default();
+    for (index, migration) in migrations.iter().enumerate().skip(done) {
+        let transaction = begin(connection)?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn count(migrations: Migrations) -> i64 {
+    i64::try_from(migrations.len()).unwrap_or(i64::MAX)
+}
