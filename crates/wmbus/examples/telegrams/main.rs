@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         measures += samples.read(black_box(samples.bytes(count)), on_the_air).ok_or("not a reading")?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("{number} telegrams, {measures} measures");
+    println!("{number} telegrams of {} bytes, {measures} measures", samples.bytes(0).len());
     if arguments.next().as_deref() == Some("-s") {
         println!("{:.0} telegrams/s", f64::from(u32::try_from(number)?) / seconds);
     }
