@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::sqlite::{self, Migrations};
 use super::{Block, NewBlock, StoreError, stream};
 
-const MIGRATIONS: Migrations = &[include_str!("migrations/deliver-1.sql")];
+const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 
 fn file(directory: &Path) -> PathBuf {
     directory.join("store").join("deliver.db")
