@@ -1,21 +1,32 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
+mod daemon;
 mod decode;
 mod keys;
+mod log;
+mod status;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::Half;
 
 /// Exit codes, a promise to scripts.
 pub mod exit {
     /// All went well.
     pub const OK: u8 = 0;
-    /// It ran, and some of what it was given was refused.
+    /// It ran, and some of what it was given was refused, or something is wrong.
     pub const REFUSED: u8 = 1;
+    /// The daemon failed in a way that a restart may mend.
+    pub const FAILED: u8 = 1;
     /// It could not run: wrong arguments, or a file that cannot be read.
     pub const USAGE: u8 = 2;
 }
+
+/// Where the configuration is if nothing else is said.
+const CONFIG: &str = "/etc/vesigate/vesigate.toml";
 
 /// Wireless M-Bus gateway: receives water and heat meters, stores, warns of leaks, forwards.
 #[derive(Debug, Parser)]
@@ -27,16 +38,33 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Decode(decode::Decode),
+    /// Run the gateway: both halves in one process
+    Run(daemon::Run),
+    /// Run the receiving half alone: radio, keys, readings; needs no network
+    Collect(daemon::Run),
+    /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
+    Deliver(daemon::Run),
+    Status(status::Status),
     Keys(keys::Keys),
+    Decode(decode::Decode),
 }
 
 /// Runs what the command line asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let code = match Arguments::parse().command {
-        Command::Decode(decode) => decode.run(),
+    run_from(std::env::args_os())
+}
+
+/// Runs what these arguments ask for, the program's name first.
+#[must_use]
+pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let code = match Arguments::parse_from(arguments).command {
+        Command::Run(run) => run.run(&[Half::Collect, Half::Deliver]),
+        Command::Collect(run) => run.run(&[Half::Collect]),
+        Command::Deliver(run) => run.run(&[Half::Deliver]),
+        Command::Status(status) => status.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Decode(decode) => decode.run(),
     };
     ExitCode::from(code)
 }
