@@ -18,7 +18,7 @@ mod stream;
 
 pub use block::{Block, NewBlock};
 pub use collect::{Anchor, CollectStore, Commit, Part, SealedFrame, Unplaced};
-pub use deliver::DeliverStore;
+pub use deliver::{Cursor, DeliverStore};
 pub use error::StoreError;
 pub use reader::CollectReader;
 pub use stream::nonce;
