@@ -250,18 +250,23 @@ async fn serve(shared: &Shared, options: MqttOptions, documents: &mut mpsc::Unbo
 
 /// Waits for the connection, publishes all acknowledgements, then subscribes.
 async fn connected(events: &mut EventLoop, shared: &Shared, client: &AsyncClient) -> bool {
-    loop {
+    let remembered = loop {
         match events.poll().await {
             Err(error) => {
                 eprintln!("portal: {error:?}");
                 return false;
             }
-            Ok(Event::Incoming(Incoming::Publish(publish))) => take(shared, client, &publish),
-            Ok(Event::Incoming(Incoming::ConnAck(_))) => break,
+            Ok(Event::Incoming(Incoming::ConnAck(ack))) => break ack.session_present,
             Ok(_) => {}
         }
-    }
+    };
     acknowledge_all(shared, client);
+    if remembered {
+        // The broker has the subscription, and this client may send nothing that needs a packet id: it does not know
+        // which ones are free.
+        shared.subscribed.send_replace(true);
+        return true;
+    }
     let filters = Topic::uplink_filters(Site::name().utility());
     client.try_subscribe_many(filters.map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce))).is_ok()
 }
@@ -296,7 +301,8 @@ fn publish(client: &AsyncClient, document: Document) {
         content_type: Some("application/json".to_owned()),
         ..PublishProperties::default()
     };
-    let options = PublishOptions::new(QoS::AtLeastOnce).retain(true).properties(properties);
+    // See `connected`. What is lost with a connection is published again with the next.
+    let options = PublishOptions::new(QoS::AtMostOnce).retain(true).properties(properties);
     let _ = client.try_publish(document.topic.to_string(), document.json, options);
 }
 
