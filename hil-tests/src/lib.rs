@@ -19,7 +19,9 @@ pub mod clock;
 pub mod gateway;
 pub mod mail;
 pub mod portal;
+
 pub mod post_office;
+pub mod recording;
 pub mod site;
 pub mod smtp;
 pub mod store;
