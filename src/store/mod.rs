@@ -8,13 +8,18 @@
 //! stream, a nonce and a CRC-32C, since SQLite does not notice a flipped bit. A number is given by a durable commit only
 //! and never to another content.
 
+mod aside;
 mod block;
 mod collect;
 mod deliver;
 mod error;
+mod freeing;
 mod reader;
+mod reserve;
+mod salvage;
 mod sqlite;
 mod stream;
+mod trouble;
 mod writer;
 
 #[cfg(test)]
@@ -26,4 +31,5 @@ pub use deliver::DeliverStore;
 pub use error::StoreError;
 pub use reader::CollectReader;
 pub use stream::nonce;
+pub use trouble::{Because, Trouble};
 pub use writer::{Closed, Dropped, Options, Ring, StreamState, Writer, WriterStatus};

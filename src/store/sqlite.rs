@@ -1,5 +1,6 @@
 //! How a database file is opened: settings, migrations, and what SQLite is told to do by itself (as little as possible).
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,6 +79,20 @@ fn open_to_read_with(path: &Path, migrations: Migrations) -> Result<Connection, 
         Err(StoreError::Absent)
     } else {
         Ok(connection)
+    }
+}
+
+/// Which file stands at a path: after a rename or a deletion it is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `deliver.db`: written and read by the delivering half alone.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use messages::batch::{Body, EncodeError, Epoch, Missing, Record, Seq, Stream};
@@ -21,6 +22,8 @@ fn file(directory: &Path) -> PathBuf {
 pub struct DeliverStore {
     pub(super) connection: Connection,
     epoch: Epoch,
+    /// Damaged blocks that reading came across.
+    found: RefCell<stream::Found>,
 }
 
 impl DeliverStore {
@@ -35,7 +38,7 @@ impl DeliverStore {
         }
         let connection = sqlite::open(&path, MIGRATIONS)?;
         let epoch = stream::epoch(&connection)?;
-        Ok(Self { connection, epoch })
+        Ok(Self { connection, epoch, found: RefCell::default() })
     }
 
     /// The numbering of the stream `mails`.
@@ -88,7 +91,9 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn blocks(&self, after: Seq, most: usize) -> Result<Vec<Block>, StoreError> {
-        stream::blocks(&self.connection, Stream::Mails, after, most)
+        let (blocks, missing) = stream::read(&self.connection, Stream::Mails, after, most)?;
+        self.found.borrow_mut().add(Stream::Mails, missing);
+        Ok(blocks)
     }
 
     /// Numbers of the stream `mails` above `after` that can never be sent.
@@ -96,7 +101,9 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn missing(&self, after: Seq) -> Result<Missing, StoreError> {
-        stream::missing(&self.connection, Stream::Mails, after)
+        let mut ranges = stream::missing(&self.connection, Stream::Mails, after)?;
+        ranges.extend(self.found.borrow().of(Stream::Mails));
+        Ok(Missing::from_ranges(ranges))
     }
 
     /// The portal's settings for this gateway, if it ever sent any.
