@@ -59,6 +59,19 @@ impl CollectStore {
         Ok(rows.into_iter().flatten().collect())
     }
 
+    /// Meters with sealed frames, and how many each has.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn sealed_meters(&self) -> Result<Vec<(Meter, u64)>, StoreError> {
+        let mut statement = self.connection.prepare("SELECT meter, count(*) FROM sealed GROUP BY meter")?;
+        let rows = statement.query_map([], |row| {
+            let meter = Meter::from_link(row.get::<_, [u8; 8]>(0)?);
+            Ok((meter, row.get::<_, i64>(1)?.cast_unsigned()))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The sealed frames of a meter, oldest first.
     ///
     /// # Errors
