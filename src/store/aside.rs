@@ -21,6 +21,11 @@ pub(super) fn path(directory: &Path, file: &str) -> PathBuf {
     directory.join(STORE).join(file)
 }
 
+/// The half's directory of a path that [`path`] made.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().and_then(Path::parent).unwrap_or(path)
+}
+
 /// Whether there was a database here that is gone or empty: SQLite would take that for a new one.
 pub(super) fn is_emptied(directory: &Path, file: &str) -> bool {
     let path = path(directory, file);

@@ -4,13 +4,17 @@
 //! number ever freed is kept, so that no number is given twice when a table runs empty.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use messages::Time;
-use messages::batch::{Seq, Stream};
+use messages::batch::{Epoch, Seq, Stream};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::StoreError;
-use super::stream::{acknowledged, meta, set_meta, table};
+use super::stream::{acknowledged, head, meta, set_meta, table};
+use super::{StoreError, sqlite};
+use crate::world::random;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Up to which number blocks have been freed.
 pub(super) fn freed(connection: &Connection, stream: Stream) -> Result<Seq, StoreError> {
@@ -137,14 +141,14 @@ pub(super) fn kept(connection: &Connection, stream: Stream) -> Result<(u64, u64)
     })?)
 }
 
-/// When the oldest block after `after` was stored.
+/// When the oldest block after `after` was stored; those stored while the clock was not trusted are passed over.
 pub(super) fn oldest(
     connection: &Connection,
     stream: Stream,
     after: Seq,
 ) -> Result<Option<Time>, StoreError> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT stored FROM {} WHERE seq > ?1 ORDER BY seq LIMIT 1",
+        "SELECT stored FROM {} WHERE seq > ?1 AND stored IS NOT NULL ORDER BY seq LIMIT 1",
         table(stream)
     ))?;
     let stored: Option<Option<i64>> =
@@ -154,16 +158,56 @@ pub(super) fn oldest(
 
 /// A new numbering: what is kept is sent again under it, what is gone is missing from it. To be called within a
 /// transaction.
-pub(super) fn renumber(
-    connection: &Connection,
-    epoch: [u8; 16],
-    streams: &[Stream],
-) -> Result<(), StoreError> {
-    set_meta(connection, "epoch", epoch.as_slice())?;
+pub(super) fn renumber(connection: &Connection, streams: &[Stream]) -> Result<Epoch, StoreError> {
+    let bytes = random::<16>();
+    set_meta(connection, "epoch", bytes.as_slice())?;
     for stream in streams {
         let freed = freed(connection, *stream)?.number().cast_signed();
         set_meta(connection, &format!("acknowledged.{stream}"), freed)?;
         set_meta(connection, &format!("lost.{stream}"), 0)?;
     }
-    Ok(())
+    Ok(Epoch::durable(u128::from_be_bytes(bytes)))
+}
+
+/// How long blocks stay.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) now: Time,
+    /// Acknowledged ones, at least.
+    pub(super) keep_acknowledged: Duration,
+    /// Any, at most.
+    pub(super) keep_at_most: Duration,
+}
+
+/// Frees what is older than it may be, a day's worth at a time; gives the numbers that were not acknowledged.
+pub(super) fn free_old(
+    connection: &mut Connection,
+    stream: Stream,
+    limits: Limits,
+) -> Result<Option<RangeInclusive<u64>>, StoreError> {
+    let Limits { now, keep_acknowledged, keep_at_most } = limits;
+    let Some(oldest) = oldest(connection, stream, Seq::NONE)? else { return Ok(None) };
+    let old = age(oldest, now);
+    let (limit, keep) = if old >= keep_at_most {
+        (head(connection, stream)?, keep_at_most.saturating_sub(DAY))
+    } else if old >= keep_acknowledged.saturating_add(DAY) {
+        (acknowledged(connection, stream)?, keep_acknowledged)
+    } else {
+        return Ok(None);
+    };
+    let Some(last) = stored_before(connection, stream, limit, before(now, keep))? else { return Ok(None) };
+    let transaction = sqlite::begin(connection)?;
+    let lost = free_to(&transaction, stream, last)?;
+    transaction.commit()?;
+    Ok(lost)
+}
+
+fn age(time: Time, now: Time) -> Duration {
+    Duration::from_secs(u64::try_from(now.unix().saturating_sub(time.unix())).unwrap_or_default())
+}
+
+/// So long before `now`.
+pub(super) fn before(now: Time, by: Duration) -> Time {
+    let by = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+    Time::from_unix(now.unix().saturating_sub(by)).unwrap_or(Time::MIN)
 }

@@ -12,6 +12,7 @@ mod aside;
 mod block;
 mod collect;
 mod deliver;
+mod erase;
 mod error;
 mod freeing;
 mod reader;
@@ -20,6 +21,7 @@ mod salvage;
 mod sqlite;
 mod stream;
 mod trouble;
+mod watch;
 mod writer;
 
 #[cfg(test)]

@@ -32,19 +32,21 @@ pub(super) struct Salvage {
     /// `None` if it cannot be opened at all.
     old: Option<Connection>,
     streams: Vec<Stream>,
-    tables: &'static [Table],
+    tables: Vec<Table>,
     pub(super) blocks: u64,
     pub(super) unreadable: u64,
 }
 
 /// A table besides the streams, taken over row by row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Table {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// Its columns, in the order in which they are read.
-    pub(super) columns: &'static str,
+    pub(super) columns: String,
     /// Which of them, counted from 0, are a checksum and what it is over; `None` where nothing confirms a row.
     pub(super) checked: Option<(usize, usize)>,
+    /// Which rows, as a condition.
+    pub(super) only: String,
 }
 
 impl Salvage {
@@ -55,7 +57,7 @@ impl Salvage {
         file: &str,
         open: Option<Connection>,
         streams: &[Stream],
-        tables: &'static [Table],
+        tables: Vec<Table>,
     ) -> Self {
         let path = from.join(file);
         let old = open.or_else(|| open_damaged(&path).ok());
@@ -66,7 +68,7 @@ impl Salvage {
     pub(super) fn tables(&self, new: &mut Connection) -> Result<(), StoreError> {
         let Some(old) = &self.old else { return Ok(()) };
         let transaction = sqlite::begin(new)?;
-        for table in self.tables {
+        for table in &self.tables {
             // Whatever cannot be read stays behind.
             match take_over(old, &transaction, table) {
                 Ok(()) | Err(StoreError::Damaged(_) | StoreError::Sqlite(_)) => {}
@@ -157,10 +159,10 @@ fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn take_over(old: &Connection, new: &Connection, table: &Table) -> Result<(), StoreError> {
-    let Table { name, columns, checked } = table;
+    let Table { name, columns, checked, only } = table;
     let places = vec!["?"; columns.split(',').count()].join(", ");
     let mut insert = new.prepare(&format!("INSERT OR IGNORE INTO {name}({columns}) VALUES({places})"))?;
-    let mut select = old.prepare(&format!("SELECT {columns} FROM {name}"))?;
+    let mut select = old.prepare(&format!("SELECT {columns} FROM {name} {only}"))?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let values =

@@ -1,5 +1,6 @@
 //! `collect.db`: written by the receiving half alone.
 
+mod erase;
 mod read;
 mod recover;
 mod retention;
@@ -14,6 +15,7 @@ use wmbus::Meter;
 use super::block::checksum_of;
 use super::sqlite::{self, Migrations};
 use super::stream::{self, acknowledge, acknowledged, epoch, head, insert};
+use super::watch::Watch;
 use super::{NewBlock, StoreError, aside};
 use crate::world::Uptime;
 
@@ -38,7 +40,7 @@ pub struct CollectStore {
     pub(super) connection: Connection,
     epoch: Epoch,
     path: PathBuf,
-    watch: recover::Watch,
+    watch: Watch,
 }
 
 /// A piece of what the collector remembers over a restart.

@@ -7,16 +7,25 @@ use rusqlite::Connection;
 
 use super::{CollectStore, FILE, MIGRATIONS, STREAMS};
 use crate::store::salvage::{Salvage, Table};
-use crate::store::sqlite::{self, Identity};
+use crate::store::sqlite;
+use crate::store::watch::Watch;
 use crate::store::{StoreError, aside, freeing, stream};
 
 /// What else is taken over from a damaged store.
-const TABLES: &[Table] = &[
-    Table { name: "checkpoint", columns: "part, crc, body", checked: Some((1, 2)) },
-    Table { name: "anchor", columns: "boot, uptime_ms, utc_ms", checked: None },
-    Table { name: "unplaced", columns: "boot, uptime, meter, crc, body", checked: Some((3, 4)) },
-    Table { name: "sealed", columns: "meter, boundary, heard, rssi, crc, frame", checked: Some((4, 5)) },
-];
+fn tables() -> Vec<Table> {
+    let table = |name: &str, columns: &str, checked| Table {
+        name: name.to_owned(),
+        columns: columns.to_owned(),
+        checked,
+        only: String::new(),
+    };
+    vec![
+        table("checkpoint", "part, crc, body", Some((1, 2))),
+        table("anchor", "boot, uptime_ms, utc_ms", None),
+        table("unplaced", "boot, uptime, meter, crc, body", Some((3, 4))),
+        table("sealed", "meter, boundary, heard, rssi, crc, frame", Some((4, 5))),
+    ]
+}
 
 /// A store, and what was found on the way to it.
 pub(in crate::store) struct Opened {
@@ -25,21 +34,6 @@ pub(in crate::store) struct Opened {
     pub(in crate::store) set_aside: Option<(PathBuf, String)>,
     /// Damaged ones that there is still something to be saved from.
     pub(in crate::store) salvages: Vec<Salvage>,
-}
-
-/// What shows that the files under an open connection are no longer those at their place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Watch {
-    file: Identity,
-    log: Option<Identity>,
-    length: u64,
-}
-
-impl Watch {
-    fn of(path: &Path) -> std::io::Result<Self> {
-        let length = std::fs::metadata(path)?.len();
-        Ok(Self { file: Identity::of(path)?, log: Identity::of(&path.with_extension("db-wal")).ok(), length })
-    }
 }
 
 impl CollectStore {
@@ -76,7 +70,7 @@ impl CollectStore {
         // The newest first: what it says of a meter is what counts.
         for from in aside::unsaved(directory).into_iter().rev() {
             let connection = open.take_if(|(path, _)| *path == from).map(|(_, connection)| connection);
-            let salvage = Salvage::new(from, FILE, connection, &[STREAMS[1], STREAMS[0]], TABLES);
+            let salvage = Salvage::new(from, FILE, connection, &[STREAMS[1], STREAMS[0]], tables());
             salvage.tables(&mut store.connection)?;
             salvages.push(salvage);
         }
@@ -94,18 +88,7 @@ impl CollectStore {
 
     /// Looks whether the files are still those that were opened: writing into deleted ones gives no error.
     pub(in crate::store) fn look(&mut self) -> Result<(), StoreError> {
-        let now = Watch::of(&self.path).map_err(|_| StoreError::Damaged("its file is gone".to_owned()))?;
-        if now.file != self.watch.file {
-            return Err(StoreError::Damaged("another file stands in its place".to_owned()));
-        }
-        if self.watch.log.is_some() && now.log != self.watch.log {
-            return Err(StoreError::Damaged("its log is gone".to_owned()));
-        }
-        if now.length < self.watch.length {
-            return Err(StoreError::Damaged("its file was cut short".to_owned()));
-        }
-        self.watch = now;
-        Ok(())
+        self.watch.look(&self.path)
     }
 
     /// Some blocks of a damaged store are taken over; `false` when none is left.

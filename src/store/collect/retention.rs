@@ -8,12 +8,10 @@ use messages::batch::{Epoch, Seq, Stream};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{CollectStore, STREAMS};
-use crate::store::freeing::{self, free_to};
+use crate::store::freeing::{self, before, free_to};
 use crate::store::stream::{acknowledged, meta, set_meta};
 use crate::store::{StoreError, sqlite};
-use crate::world::random;
 
-const DAY: Duration = Duration::from_secs(86_400);
 /// Sealed frames stay so long, and take so many bytes at most.
 const SEALED: (Duration, i64) = (Duration::from_secs(30 * 86_400), 20_000_000);
 /// Readings without a place on the calendar stay so long, and are so many at most.
@@ -35,21 +33,11 @@ impl CollectStore {
         keep_acknowledged: Duration,
         keep_at_most: Duration,
     ) -> Result<Vec<Lost>, StoreError> {
+        let limits = freeing::Limits { now, keep_acknowledged, keep_at_most };
         let mut lost = Vec::new();
         for stream in STREAMS {
-            let Some(oldest) = freeing::oldest(&self.connection, stream, Seq::NONE)? else { continue };
-            let old = age(oldest, now);
-            let (limit, keep) = if old >= keep_at_most {
-                (self.head(stream)?, keep_at_most.saturating_sub(DAY))
-            } else if old >= keep_acknowledged.saturating_add(DAY) {
-                (self.acknowledged(stream)?, keep_acknowledged)
-            } else {
-                continue;
-            };
-            let newest = freeing::stored_before(&self.connection, stream, limit, before(now, keep))?;
-            if let Some(newest) = newest {
-                lost.extend(self.free(stream, newest)?);
-            }
+            let numbers = freeing::free_old(&mut self.connection, stream, limits)?;
+            lost.extend(numbers.map(|numbers| (stream, numbers)));
         }
         Ok(lost)
     }
@@ -167,20 +155,10 @@ impl CollectStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn renew_epoch(&mut self) -> Result<Epoch, StoreError> {
-        let bytes = random::<16>();
         let transaction = sqlite::begin(&mut self.connection)?;
-        freeing::renumber(&transaction, bytes, &STREAMS)?;
+        let epoch = freeing::renumber(&transaction, &STREAMS)?;
         transaction.commit()?;
-        self.epoch = Epoch::durable(u128::from_be_bytes(bytes));
-        Ok(self.epoch)
+        self.epoch = epoch;
+        Ok(epoch)
     }
-}
-
-fn age(time: Time, now: Time) -> Duration {
-    Duration::from_secs(u64::try_from(now.unix().saturating_sub(time.unix())).unwrap_or_default())
-}
-
-fn before(now: Time, by: Duration) -> Time {
-    let by = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
-    Time::from_unix(now.unix().saturating_sub(by)).unwrap_or(Time::MIN)
 }

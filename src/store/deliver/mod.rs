@@ -9,17 +9,18 @@ use messages::{MeterId, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::sqlite::{self, Migrations};
+use super::trouble::Trouble;
+use super::watch::Watch;
 use super::{Block, NewBlock, StoreError, stream};
 
 mod desk;
+mod recover;
 
 pub use desk::{Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
 
 const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 
-fn file(directory: &Path) -> PathBuf {
-    directory.join("store").join("deliver.db")
-}
+const FILE: &str = "deliver.db";
 
 /// The delivering half's store: the stream `mails`, the mail queue, the portal's documents.
 #[derive(Debug)]
@@ -28,21 +29,24 @@ pub struct DeliverStore {
     epoch: Epoch,
     /// Damaged blocks that reading came across.
     found: RefCell<stream::Found>,
+    path: PathBuf,
+    watch: Watch,
+    troubles: RefCell<Vec<Trouble>>,
 }
 
 impl DeliverStore {
-    /// Opens the store below `directory`, or makes it.
+    /// Opens the store below `directory`, or makes it. A damaged one is set aside, and what can be read of it taken over
+    /// into the new one: see [`DeliverStore::troubles`].
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = file(directory);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let connection = sqlite::open(&path, MIGRATIONS)?;
-        let epoch = stream::epoch(&connection)?;
-        Ok(Self { connection, epoch, found: RefCell::default() })
+        let mut store = match Self::open_files(directory) {
+            Err(StoreError::Damaged(reason)) => Self::replace(directory, reason)?,
+            other => other?,
+        };
+        store.salvage(directory)?;
+        Ok(store)
     }
 
     /// The numbering of the stream `mails`.

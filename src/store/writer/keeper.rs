@@ -9,9 +9,10 @@ use messages::status::DiskState;
 use tokio::sync::{mpsc, watch};
 
 use super::super::collect::{Opened, STREAMS};
+use super::super::erase::Span;
 use super::super::salvage::Salvage;
 use super::super::trouble::{Trouble, Troubles};
-use super::super::{CollectStore, Commit, StoreError, freeing, reserve};
+use super::super::{CollectStore, Commit, StoreError, aside, freeing, reserve};
 use super::ring::{Ring, Waiting};
 use super::status::{StreamState, WriterStatus};
 use super::{Command, Options};
@@ -258,6 +259,22 @@ impl Keeper {
         let epoch = self.store.as_mut().ok_or(StoreError::Absent)?.renew_epoch()?;
         self.now.epoch = Some(epoch);
         Ok(epoch)
+    }
+
+    /// Erases in the store, in what waits, and in what is left of damaged stores.
+    pub(super) fn erase(&mut self, span: &Span) -> Result<(), StoreError> {
+        self.store_waiting();
+        self.waiting.erase(span)?;
+        // What has been saved must be erased, and what has not must not come back later.
+        while !self.salvages.is_empty() && self.store.is_some() {
+            self.salvage_some();
+        }
+        let store = self.store.as_mut().ok_or(StoreError::Absent)?;
+        store.erase(span)?;
+        self.chores.start_over();
+        self.chores.empty_log = !store.fold_all()?;
+        aside::remove_saved(&self.options.directory)?;
+        Ok(())
     }
 
     /// Stores what waits and ends; tells whether everything is stored.

@@ -15,12 +15,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use messages::batch::Epoch;
+use messages::{MeterId, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use ring::{Dropped, Ring};
 pub use status::{StreamState, WriterStatus};
 
 use self::keeper::Keeper;
+use super::erase::Span;
 use super::trouble::{Trouble, Troubles};
 use super::{CollectStore, Commit, StoreError};
 use crate::config::Collect;
@@ -145,6 +147,16 @@ impl Writer {
     /// [`StoreError`] if it cannot be stored; the numbering is then what it was.
     pub async fn renew_epoch(&self) -> Result<Epoch, StoreError> {
         self.on_thread(Keeper::renew_epoch).await.unwrap_or(Err(StoreError::Absent))
+    }
+
+    /// Erases what is kept of a meter from `from` until before `to`, also what waits in memory and what damaged stores
+    /// hold. Readers that hold the log open delay its being emptied by a minute or so.
+    ///
+    /// # Errors
+    /// [`StoreError`] if not everything could be erased: ask again.
+    pub async fn erase(&self, meter: MeterId, from: Time, to: Time) -> Result<(), StoreError> {
+        let span = Span { meter, from, to };
+        self.on_thread(move |keeper| keeper.erase(&span)).await.unwrap_or(Err(StoreError::Absent))
     }
 
     /// Stores what waits, folds the log into the file and ends the thread; `true` if everything is stored.
