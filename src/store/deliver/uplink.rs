@@ -99,14 +99,6 @@ impl DeliverStore {
         Ok(())
     }
 
-    /// Notes when the portal was last heard.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn set_portal_seen(&mut self, at: Time) -> Result<(), StoreError> {
-        stream::set_meta(&self.connection, "portal_seen", at.unix())
-    }
-
     /// The version of the document whose sealed meter key the receiving half has got; 0 for none.
     ///
     /// # Errors
