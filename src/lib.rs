@@ -13,4 +13,5 @@ pub mod health;
 pub mod keyring;
 pub mod receiver;
 pub mod store;
+pub mod uplink;
 pub mod world;
