@@ -68,6 +68,12 @@ impl Keyring {
         Selector::candidates(meter).into_iter().find_map(|selector| self.exact(selector))
     }
 
+    /// Whether exactly this selector has a key.
+    #[must_use]
+    pub fn has(&self, selector: Selector) -> bool {
+        self.places.contains_key(&selector)
+    }
+
     /// Adds a key, or replaces the one that exactly this selector has.
     ///
     /// # Errors
