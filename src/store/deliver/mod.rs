@@ -1,11 +1,15 @@
 //! `deliver.db`: written and read by the delivering half alone.
 
+mod uplink;
+
 use std::path::{Path, PathBuf};
 
 use messages::batch::{Body, EncodeError, Epoch, Missing, Record, Seq, Stream};
 use messages::config::{GatewayConfig, MeterConfig};
 use messages::{MeterId, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
+
+pub use uplink::Cursor;
 
 use super::sqlite::{self, Migrations};
 use super::{Block, NewBlock, StoreError, stream};
