@@ -81,7 +81,7 @@ impl Clock {
     #[must_use]
     pub fn manual(utc: i64) -> Self {
         let (now, _) = watch::channel(Duration::ZERO);
-        Self(Kind::Manual(Arc::new(Manual { start: utc, origin: Instant::now(), now })))
+        Self(Kind::Manual(Arc::new(Manual { start: utc, now })))
     }
 
     /// Moves a manual clock on, and wakes whoever sleeps on it; does nothing to other clocks.
@@ -105,24 +105,15 @@ impl Clock {
         }
     }
 
-    /// When `instant` was, as an uptime.
+    /// When `instant` was, as an uptime. A manual clock stands still between its moves, so on it everything is now.
     #[must_use]
     pub fn uptime_at(&self, instant: Instant) -> Uptime {
         match &self.0 {
-            Kind::Manual(manual) => Uptime(instant.saturating_duration_since(manual.origin)),
+            Kind::Manual(_) => self.uptime(),
             _ => {
                 let ago = instant.elapsed().saturating_mul(self.speed());
                 Uptime(self.uptime().0.saturating_sub(ago))
             }
-        }
-    }
-
-    /// Now, as the serial loop stamps what it hears.
-    #[must_use]
-    pub fn instant(&self) -> Instant {
-        match &self.0 {
-            Kind::Manual(manual) => manual.origin + *manual.now.borrow(),
-            _ => Instant::now(),
         }
     }
 
@@ -224,8 +215,6 @@ impl fmt::Display for Fast {
 #[derive(Debug)]
 struct Manual {
     start: i64,
-    /// What [`Clock::uptime_at`] counts from.
-    origin: Instant,
     now: watch::Sender<Duration>,
 }
 

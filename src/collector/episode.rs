@@ -30,9 +30,9 @@ pub struct Episode {
     /// Whether the meter has been silent for a day.
     pub unknown: bool,
     /// For how many seconds the meter has been heard without the code.
-    without: u64,
+    pub without: u64,
     /// When the meter was last heard with a word of codes.
-    heard: u64,
+    pub heard: u64,
 }
 
 /// What has changed.
@@ -49,7 +49,7 @@ pub enum Change {
 }
 
 /// Follows one code of one meter.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tracker {
     /// The code is not there.
     #[default]

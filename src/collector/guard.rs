@@ -135,6 +135,18 @@ impl<T> Guard<T> {
         self.known
     }
 
+    /// Another highest flow, from the next telegram on.
+    pub const fn set_q4(&mut self, q4: i64) {
+        self.limit = q4.saturating_mul(2);
+    }
+
+    /// How many telegrams wait because they are implausible, or contradict each other.
+    #[must_use]
+    pub fn quarantined(&self) -> usize {
+        let disputed = self.chains.len() > 1;
+        self.chains.iter().filter(|chain| disputed || !chain.plausible).map(|chain| chain.waiting.len()).sum()
+    }
+
     /// Takes a telegram; gives what became of it, and the telegrams that are believed now.
     pub fn hear(&mut self, heard: Heard<T>) -> (Verdict, Believed<T>) {
         let point =

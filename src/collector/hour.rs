@@ -23,6 +23,8 @@ const LATEST_FIRST: i64 = 58 * 60;
 #[derive(Debug)]
 pub struct HourKeeper {
     meter: MeterId,
+    /// The last boundary that has a row in the store, of whichever run.
+    stored: Option<i64>,
     /// The last boundary that has a row of this run.
     written: Option<i64>,
     /// The hour whose boundary has passed less than [`GRACE`] ago.
@@ -43,7 +45,18 @@ impl HourKeeper {
     /// For a meter; `written` is the boundary of its last row in the store.
     #[must_use]
     pub fn new(meter: MeterId, written: Option<Time>) -> Self {
-        Self { meter, written: written.map(Time::unix), closing: None, running: None }
+        Self { meter, stored: written.map(Time::unix), written: None, closing: None, running: None }
+    }
+
+    /// The boundary of the last row, of whichever run.
+    #[must_use]
+    pub fn written(&self) -> Option<Time> {
+        self.stored.max(self.written).and_then(Time::from_unix)
+    }
+
+    /// The store holds a row of this boundary.
+    pub fn recall(&mut self, boundary: Time) {
+        self.stored = self.stored.max(Some(boundary.unix()));
     }
 
     /// Takes a believed reading heard at `at`. Gives a row if this is the first reading of a run that found no row of
@@ -51,6 +64,17 @@ impl HourKeeper {
     pub fn hear(&mut self, facts: &Facts, at: Time, rssi: Option<i16>) -> Option<HourRow> {
         let at = at.unix();
         let last = at.div_euclid(HOUR) * HOUR;
+        if self.written.is_some_and(|written| written > last) {
+            // Believed too late: the row of its hour is written.
+            return None;
+        }
+        if self.running.as_ref().is_some_and(|open| open.boundary > last + HOUR) {
+            // Believed late, while that row is still open.
+            if let Some(closing) = self.closing.as_mut().filter(|open| open.boundary == last + HOUR) {
+                closing.hear(facts, at, rssi);
+            }
+            return None;
+        }
         if self.running.as_ref().is_some_and(|open| open.boundary <= last) {
             self.closing = self.running.take();
         }
@@ -64,14 +88,12 @@ impl HourKeeper {
         first
     }
 
-    /// Rows whose time has come.
-    pub fn due(&mut self, now: Time) -> Option<HourRow> {
+    /// Rows whose time has come: two if the clock was put forward by more than an hour.
+    pub fn due(&mut self, now: Time) -> impl Iterator<Item = HourRow> + use<> {
         let now = now.unix();
-        if let Some(running) = self.running.take_if(|open| open.boundary + GRACE <= now) {
-            self.closing = Some(running);
-        }
-        let closing = self.closing.take_if(|open| open.boundary + GRACE <= now)?;
-        self.finish(closing)
+        let is_due = |open: &mut Open| open.boundary + GRACE <= now;
+        let due = [self.closing.take_if(is_due), self.running.take_if(is_due)];
+        due.map(|open| open.and_then(|open| self.finish(open))).into_iter().flatten()
     }
 
     /// An orderly stop: what is there becomes rows, the running hour's one of the coming boundary.
@@ -92,7 +114,7 @@ impl HourKeeper {
 
     /// A row of the boundary just passed, for a run that began after it.
     fn first_row(&mut self, facts: &Facts, at: i64, last: i64) -> Option<HourRow> {
-        let missing = self.written.is_none_or(|written| written < last);
+        let missing = self.stored.max(self.written).is_none_or(|known| known < last);
         let begins = self.closing.is_none() && self.running.is_none();
         if !missing || !begins || at >= last + LATEST_FIRST {
             return None;
@@ -101,6 +123,19 @@ impl HourKeeper {
         open.registers(facts, at);
         self.finish(open)
     }
+}
+
+/// The row that one telegram alone makes of the boundary it was kept for.
+#[must_use]
+pub fn row_of_one(meter: MeterId, boundary: Time, facts: &Facts, at: Time, rssi: Option<i16>) -> HourRow {
+    let (boundary, at) = (boundary.unix(), at.unix());
+    let mut open = Open::new(meter, boundary, facts.checked);
+    if at < boundary {
+        open.hear(facts, at, rssi);
+    } else {
+        open.registers(facts, at);
+    }
+    open.finish()
 }
 
 impl Open {

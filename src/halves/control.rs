@@ -49,9 +49,7 @@ pub fn listen<Q: DeserializeOwned + Send + 'static>(
     path: &Path,
     stop: CancellationToken,
 ) -> io::Result<mpsc::Receiver<Asked<Q>>> {
-    make_room(path)?;
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let listener = bind(path)?;
     let (questions, asked) = mpsc::channel(CALLERS);
     let path = path.to_owned();
     tokio::spawn(async move {
@@ -73,6 +71,17 @@ pub fn listen<Q: DeserializeOwned + Send + 'static>(
         let _ = std::fs::remove_file(path);
     });
     Ok(asked)
+}
+
+/// A socket at `path` for members of the group, in place of what was there before.
+///
+/// # Errors
+/// Those of the file system.
+pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
+    make_room(path)?;
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
 }
 
 async fn serve<Q: DeserializeOwned>(stream: UnixStream, questions: mpsc::Sender<Asked<Q>>) -> io::Result<()> {

@@ -19,6 +19,7 @@ use thiserror::Error;
 use wmbus::{Key, Meter};
 
 pub use csv::{Column, CsvFault, CsvProblem, KeyTable};
+pub(crate) use file::replace;
 pub use key::{Fingerprint, KeyError, parse_key};
 pub use seal::{SealError, SealFault, SealKey};
 pub use selector::Selector;
@@ -66,6 +67,12 @@ impl Keyring {
     #[must_use]
     pub fn get(&self, meter: Meter) -> Option<&Key> {
         Selector::candidates(meter).into_iter().find_map(|selector| self.exact(selector))
+    }
+
+    /// Whether exactly this selector has a key.
+    #[must_use]
+    pub fn has(&self, selector: Selector) -> bool {
+        self.places.contains_key(&selector)
     }
 
     /// Adds a key, or replaces the one that exactly this selector has.

@@ -33,6 +33,12 @@ pub enum StoreError {
         /// The newest that this version knows.
         known: i64,
     },
+    /// This program was built with an SQLite that can lose what it has stored.
+    #[error("SQLite {found} is too old for this program: build it with the bundled one")]
+    TooOld {
+        /// Its version number.
+        found: i32,
+    },
     /// A directory or file could not be made, renamed or read.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -56,7 +62,6 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly) => Self::Unwritable(error),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
-            Some(ErrorCode::CannotOpen) => Self::Absent,
             _ => Self::Sqlite(error),
         }
     }

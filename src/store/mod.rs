@@ -15,10 +15,15 @@ mod error;
 mod reader;
 mod sqlite;
 mod stream;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use block::{Block, NewBlock};
 pub use collect::{Anchor, CollectStore, Commit, Part, SealedFrame, Unplaced};
-pub use deliver::DeliverStore;
+pub use deliver::{Cursor, DeliverStore, Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
 pub use error::StoreError;
 pub use reader::CollectReader;
 pub use stream::nonce;
+pub use writer::{Closed, Dropped, Options, Ring, StreamState, Writer, WriterStatus};

@@ -1,7 +1,9 @@
 //! `collect.db` as the delivering half sees it: read only, in short transactions.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
+use messages::Time;
 use messages::batch::{Epoch, Missing, Seq, Stream};
 use rusqlite::Connection;
 
@@ -12,6 +14,9 @@ use super::{Block, StoreError, sqlite, stream};
 #[derive(Debug)]
 pub struct CollectReader {
     connection: Connection,
+    path: PathBuf,
+    /// Device and number of the file that is open.
+    file: (u64, u64),
 }
 
 impl CollectReader {
@@ -20,7 +25,30 @@ impl CollectReader {
     /// # Errors
     /// [`StoreError::Absent`] until the receiving half has opened it; others as they say.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: sqlite::open_to_read(&file(directory), MIGRATIONS)? })
+        let path = file(directory);
+        let connection = sqlite::open_to_read(&path, MIGRATIONS)?;
+        let file = identity(&path).ok_or(StoreError::Absent)?;
+        Ok(Self { connection, path, file })
+    }
+
+    /// Whether the file that is open is still the one at its place: a damaged store is set aside and replaced.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        identity(&self.path) == Some(self.file)
+    }
+
+    /// When the newest block was stored, as far as the clock was trusted then.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn newest(&self) -> Result<Option<Time>, StoreError> {
+        let newest: Option<i64> = self.connection.query_row(
+            "SELECT max((SELECT stored FROM readings ORDER BY seq DESC LIMIT 1),
+                        (SELECT stored FROM events ORDER BY seq DESC LIMIT 1))",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(newest.and_then(Time::from_unix))
     }
 
     /// A number that changes whenever the other half has committed something: cheap to ask each second.
@@ -79,4 +107,8 @@ impl CollectReader {
     pub fn missing(&self, stream: Stream, after: Seq) -> Result<Missing, StoreError> {
         stream::missing(&self.connection, stream, after)
     }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
 }

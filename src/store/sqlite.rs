@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::StoreError;
 
@@ -13,9 +14,29 @@ pub(super) type Migrations = &'static [&'static str];
 /// A full WAL waits for at most so many pages before it is folded into the file: the least bytes reach the device so.
 const CHECKPOINT_PAGES: i64 = 256;
 
+/// Older ones can lose what was committed when a checkpoint meets a log that starts over.
+const OLDEST: i32 = 3_051_003;
+
 /// Opens for writing, and brings the schema up to date.
 pub(super) fn open(path: &Path, migrations: Migrations) -> Result<Connection, StoreError> {
+    open_with(path, migrations).map_err(|error| match error {
+        // Here it means no right to write, or a file system that is read-only.
+        StoreError::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+            StoreError::Unwritable(error)
+        }
+        other => other,
+    })
+}
+
+fn open_with(path: &Path, migrations: Migrations) -> Result<Connection, StoreError> {
+    let found = rusqlite::version_number();
+    if found < OLDEST {
+        return Err(StoreError::TooOld { found });
+    }
     let mut connection = Connection::open(path)?;
+    // The log stays when the last one closes: a reader with fewer rights could not make it, and a connection that is
+    // dropped after an error must not write any more.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.execute_batch(
         "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;
@@ -32,6 +53,19 @@ pub(super) fn open(path: &Path, migrations: Migrations) -> Result<Connection, St
 
 /// Opens for reading only; the writer must have opened it before.
 pub(super) fn open_to_read(path: &Path, migrations: Migrations) -> Result<Connection, StoreError> {
+    open_to_read_with(path, migrations).map_err(|error| match error {
+        StoreError::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+            StoreError::Absent
+        }
+        // Without a log beside it and the right to make one (1544).
+        StoreError::Unwritable(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+            StoreError::Absent
+        }
+        other => other,
+    })
+}
+
+fn open_to_read_with(path: &Path, migrations: Migrations) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -59,6 +93,12 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<(), StoreError> {
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     }
     Ok(())
+}
+
+/// Folds all of the log into the file and empties it; `false` if a reader was in the way.
+pub(super) fn truncate(connection: &Connection) -> Result<bool, StoreError> {
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(!busy)
 }
 
 fn migrate(connection: &mut Connection, migrations: Migrations) -> Result<(), StoreError> {

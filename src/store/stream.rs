@@ -58,6 +58,18 @@ pub(super) fn head(connection: &Connection, stream: Stream) -> Result<Seq, Store
     Ok(Seq::new(newest.max(freed).unwrap_or_default().cast_unsigned()))
 }
 
+/// How many of the newest blocks are looked through for a nonce: more than one commit ever holds.
+const RECENT: u32 = 64;
+
+/// Whether one of the newest blocks carries this nonce.
+pub(super) fn is_recent(connection: &Connection, stream: Stream, nonce: Nonce) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT ?1 IN (SELECT nonce FROM {} ORDER BY seq DESC LIMIT {RECENT})",
+        table(stream)
+    ))?;
+    Ok(statement.query_row([nonce.bits().cast_signed()], |row| row.get(0))?)
+}
+
 /// What was acknowledged, as far as it is stored.
 pub(super) fn acknowledged(connection: &Connection, stream: Stream) -> Result<Seq, StoreError> {
     let seq: Option<i64> = meta(connection, &format!("acknowledged.{stream}"))?;

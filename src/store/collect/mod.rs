@@ -1,19 +1,21 @@
 //! `collect.db`: written by the receiving half alone.
 
+mod read;
+
 use std::path::{Path, PathBuf};
 
 use messages::Time;
 use messages::batch::{Epoch, Seq, Stream};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use wmbus::Meter;
 
 use super::block::checksum_of;
 use super::sqlite::{self, Migrations};
-use super::stream::{acknowledge, acknowledged, epoch, head, insert};
+use super::stream::{self, acknowledge, acknowledged, epoch, head, insert};
 use super::{NewBlock, StoreError};
 use crate::world::Uptime;
 
-pub(super) const MIGRATIONS: Migrations = &[include_str!("migrations/collect-1.sql")];
+pub(super) const MIGRATIONS: Migrations = &[include_str!("../migrations/collect-1.sql")];
 
 /// The database file below the receiving half's directory.
 pub(super) fn file(directory: &Path) -> PathBuf {
@@ -23,12 +25,12 @@ pub(super) fn file(directory: &Path) -> PathBuf {
 /// The receiving half's store.
 #[derive(Debug)]
 pub struct CollectStore {
-    connection: Connection,
+    pub(super) connection: Connection,
     epoch: Epoch,
 }
 
 /// A piece of what the collector remembers over a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// Replay counters, registers and written hours, one entry for each meter.
     Meters,
@@ -155,9 +157,18 @@ impl CollectStore {
     /// # Errors
     /// See [`StoreError`]. A commit that failed may still turn out stored once the file has been opened again.
     pub fn commit(&mut self, commit: &Commit) -> Result<Vec<Seq>, StoreError> {
+        self.write(commit.blocks.iter(), commit)
+    }
+
+    /// The same with the blocks apart from all else in `commit`.
+    pub(super) fn write<'a>(
+        &mut self,
+        blocks: impl IntoIterator<Item = &'a NewBlock>,
+        commit: &Commit,
+    ) -> Result<Vec<Seq>, StoreError> {
         let transaction = sqlite::begin(&mut self.connection)?;
-        let mut numbers = Vec::with_capacity(commit.blocks.len());
-        for block in &commit.blocks {
+        let mut numbers = Vec::new();
+        for block in blocks {
             numbers.push(insert(&transaction, block, commit.at)?);
         }
         for (part, body) in &commit.parts {
@@ -171,81 +182,33 @@ impl CollectStore {
         }
         write_rest(&transaction, commit)?;
         transaction.commit()?;
-        sqlite::checkpoint(&self.connection)?;
         Ok(numbers)
     }
 
-    /// What the collector remembered; `None` if it was never stored or is damaged.
+    /// Folds the log into the file once it is long. Apart from the commit: what fails here has been stored all the same.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn part(&self, part: Part) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self
-            .connection
-            .query_row("SELECT crc, body FROM checkpoint WHERE part = ?1", [part.name()], |row| {
-                Ok((row.get::<_, u32>(0)?, row.get::<_, Vec<u8>>(1)?))
-            })
-            .optional()?;
-        Ok(row.filter(|(crc, body)| *crc == checksum_of(body)).map(|(_, body)| body))
+    pub fn fold(&self) -> Result<(), StoreError> {
+        sqlite::checkpoint(&self.connection)
     }
 
-    /// The anchor of a start of the machine.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn anchor(&self, boot: &str) -> Result<Option<Anchor>, StoreError> {
-        let anchor = self.connection.query_row(
-            "SELECT uptime_ms, utc_ms FROM anchor WHERE boot = ?1",
-            [boot],
-            |row| {
-                let uptime = std::time::Duration::from_millis(row.get::<_, i64>(0)?.cast_unsigned());
-                Ok(Anchor { boot: boot.to_owned(), uptime: Uptime(uptime), utc_ms: row.get(1)? })
-            },
-        );
-        Ok(anchor.optional()?)
+    /// Folds all of the log into the file and empties it; tells whether a reader was in the way.
+    pub(super) fn fold_all(&self) -> Result<bool, StoreError> {
+        sqlite::truncate(&self.connection)
     }
 
-    /// Readings without a place on the calendar, by start of the machine and uptime.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn unplaced(&self) -> Result<Vec<Unplaced>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT boot, uptime, meter, crc, body FROM unplaced ORDER BY boot, uptime")?;
-        let rows = statement.query_map([], |row| {
-            let (crc, body): (u32, Vec<u8>) = (row.get(3)?, row.get(4)?);
-            let (boot, uptime, meter) =
-                (row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, [u8; 8]>(2)?);
-            let unplaced = Unplaced { boot, uptime, meter: Meter::from_link(meter), body };
-            Ok((crc == checksum_of(&unplaced.body)).then_some(unplaced))
-        })?;
-        let rows: Vec<Option<Unplaced>> = rows.collect::<Result<_, _>>()?;
-        Ok(rows.into_iter().flatten().collect())
-    }
-
-    /// The sealed frames of a meter, oldest first.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn sealed(&self, meter: Meter) -> Result<Vec<SealedFrame>, StoreError> {
-        let mut statement = self.connection.prepare(
-            "SELECT boundary, heard, rssi, crc, frame FROM sealed WHERE meter = ?1 ORDER BY heard",
-        )?;
-        let rows = statement.query_map([meter.to_link()], |row| {
-            let (crc, frame): (u32, Vec<u8>) = (row.get(3)?, row.get(4)?);
-            let boundary = row.get::<_, i64>(0)?;
-            let sealed = SealedFrame {
-                meter,
-                boundary: if boundary == 0 { None } else { Time::from_unix(boundary) },
-                heard: Time::from_unix(row.get(1)?).unwrap_or(Time::MIN),
-                rssi: row.get(2)?,
-                frame,
-            };
-            Ok((crc == checksum_of(&sealed.frame)).then_some(sealed))
-        })?;
-        let rows: Vec<Option<SealedFrame>> = rows.collect::<Result<_, _>>()?;
-        Ok(rows.into_iter().flatten().collect())
+    /// Whether any of these nonces stands at the end of its stream: then the commit they were in was stored.
+    pub(super) fn holds<'a>(
+        &self,
+        blocks: impl IntoIterator<Item = &'a NewBlock>,
+    ) -> Result<bool, StoreError> {
+        for block in blocks {
+            if stream::is_recent(&self.connection, block.stream, block.nonce)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `deliver.db`: written and read by the delivering half alone.
 
+mod uplink;
+
 use std::path::{Path, PathBuf};
 
 use messages::batch::{Body, EncodeError, Epoch, Missing, Record, Seq, Stream};
@@ -7,10 +9,16 @@ use messages::config::{GatewayConfig, MeterConfig};
 use messages::{MeterId, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+pub use uplink::Cursor;
+
 use super::sqlite::{self, Migrations};
 use super::{Block, NewBlock, StoreError, stream};
 
-const MIGRATIONS: Migrations = &[include_str!("migrations/deliver-1.sql")];
+mod desk;
+
+pub use desk::{Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
+
+const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 
 fn file(directory: &Path) -> PathBuf {
     directory.join("store").join("deliver.db")
@@ -49,9 +57,7 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn append(&mut self, records: &[Record], at: Option<Time>) -> Result<Seq, StoreError> {
-        let body = Body::encode(records).map_err(unwritable)?;
-        let records = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let block = NewBlock { stream: Stream::Mails, nonce: stream::nonce(), records, body };
+        let block = mails_block(records)?;
         let transaction = sqlite::begin(&mut self.connection)?;
         let seq = stream::insert(&transaction, &block, at)?;
         transaction.commit()?;
@@ -104,9 +110,7 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn gateway_config(&self) -> Result<Option<GatewayConfig>, StoreError> {
-        let body: Option<String> =
-            self.connection.query_row("SELECT body FROM gateway", [], |row| row.get(0)).optional()?;
-        body.map(|body| read_document(&body)).transpose()
+        gateway_config(&self.connection)
     }
 
     /// Stores the portal's settings, and deletes the documents of meters that are not in their list.
@@ -138,9 +142,24 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn document(&self, meter: MeterId) -> Result<Option<MeterConfig>, StoreError> {
-        let mut statement = self.connection.prepare_cached("SELECT body FROM document WHERE meter = ?1")?;
-        let body: Option<String> = statement.query_row([meter.as_str()], |row| row.get(0)).optional()?;
-        body.map(|body| read_document(&body)).transpose()
+        document(&self.connection, meter)
+    }
+
+    /// When the portal was last heard.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn portal_seen(&self) -> Result<Option<Time>, StoreError> {
+        let seconds: Option<i64> = stream::meta(&self.connection, PORTAL_SEEN)?;
+        Ok(seconds.and_then(Time::from_unix))
+    }
+
+    /// Stores when the portal was last heard: contacts of customers lapse 30 days after it. Once an hour is enough.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn set_portal_seen(&mut self, at: Time) -> Result<(), StoreError> {
+        stream::set_meta(&self.connection, PORTAL_SEEN, at.unix())
     }
 
     /// Every meter that has a document, and its version.
@@ -168,6 +187,28 @@ impl DeliverStore {
         Ok(())
     }
 }
+
+fn gateway_config(connection: &Connection) -> Result<Option<GatewayConfig>, StoreError> {
+    let body: Option<String> =
+        connection.query_row("SELECT body FROM gateway", [], |row| row.get(0)).optional()?;
+    body.map(|body| read_document(&body)).transpose()
+}
+
+fn document(connection: &Connection, meter: MeterId) -> Result<Option<MeterConfig>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT body FROM document WHERE meter = ?1")?;
+    let body: Option<String> = statement.query_row([meter.as_str()], |row| row.get(0)).optional()?;
+    body.map(|body| read_document(&body)).transpose()
+}
+
+/// A new block of the stream `mails`.
+fn mails_block(records: &[Record]) -> Result<NewBlock, StoreError> {
+    let body = Body::encode(records).map_err(unwritable)?;
+    let records = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    Ok(NewBlock { stream: Stream::Mails, nonce: stream::nonce(), records, body })
+}
+
+/// When the portal was last heard, among the values that there are once.
+const PORTAL_SEEN: &str = "portal_seen";
 
 fn read_document<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, StoreError> {
     // The parser's own message could repeat what it read.

@@ -1,0 +1,191 @@
+//! What the collector remembers over a restart, as bytes: at most 41 for each meter, since they are written with every
+//! hour's rows.
+
+use messages::Time;
+use messages::reading::Code;
+use wmbus::compact::{Kind, StoredLayout};
+use wmbus::{DeviceType, Learned, Manufacturer, Meter};
+
+use super::bytes::{Bytes, put_counted, put_number};
+use super::codes::Track;
+use super::episode::{Episode, EpisodeId, Tracker};
+use super::guard::{Counter, Point};
+use super::times::Place;
+
+const VERSION: u8 = 1;
+const HOUR: i64 = 3600;
+/// A moment of the steady clock takes five bytes.
+const MOMENT: u64 = 0xFF_FFFF_FFFF;
+
+/// One meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeterEntry {
+    /// Which.
+    pub meter: Meter,
+    /// Where it was last believed to stand.
+    pub known: Option<Point>,
+    /// When it was last heard, if it was never believed.
+    pub heard: u64,
+    /// The boundary of its last row.
+    pub written: Option<Time>,
+    /// What was last told of its reception.
+    pub told: Option<u8>,
+}
+
+/// Meters as bytes.
+#[must_use]
+pub fn write_meters(entries: impl Iterator<Item = MeterEntry>) -> Vec<u8> {
+    let mut to = vec![VERSION];
+    for entry in entries {
+        put_meter(&mut to, &entry);
+    }
+    to
+}
+
+/// Meters from bytes: those before the first that cannot be read.
+pub fn read_meters(bytes: &[u8]) -> impl Iterator<Item = MeterEntry> {
+    let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let mut from = Bytes(if *version == VERSION { rest } else { &[] });
+    std::iter::from_fn(move || meter(&mut from))
+}
+
+fn put_meter(to: &mut Vec<u8>, entry: &MeterEntry) {
+    let point = entry.known;
+    let (kind, number) = match point.and_then(|point| point.counter) {
+        None => (0, None),
+        Some(Counter::Session(number)) => (1, Some(number)),
+        Some(Counter::Message(number)) => (2, Some(number)),
+    };
+    let register = point.and_then(|point| point.register);
+    let flags = kind
+        | u8::from(point.is_some()) << 2
+        | u8::from(register.is_some()) << 3
+        | u8::from(entry.written.is_some()) << 4
+        | entry.told.map_or(0, |told| (told & 3) + 1) << 5;
+    to.extend(entry.meter.to_link());
+    to.push(flags);
+    let at = point.map_or(entry.heard, |point| point.at).min(MOMENT);
+    to.extend(at.to_le_bytes().iter().take(5));
+    to.extend(number.into_iter().flat_map(u32::to_le_bytes));
+    to.extend(register.into_iter().flat_map(i64::to_le_bytes));
+    to.extend(point.into_iter().flat_map(|point| point.digest.to_le_bytes()));
+    let hours = |time: Time| u32::try_from(time.unix() / HOUR).unwrap_or_default();
+    to.extend(entry.written.into_iter().flat_map(|time| hours(time).to_le_bytes()));
+}
+
+fn meter(from: &mut Bytes<'_>) -> Option<MeterEntry> {
+    let meter = Meter::from_link(from.array()?);
+    let flags = from.byte()?;
+    let [a, b, c, d, e] = from.array()?;
+    let heard = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
+    let counter = match flags & 3 {
+        0 => None,
+        1 => Some(Counter::Session(u32::from_le_bytes(from.array()?))),
+        2 => Some(Counter::Message(u32::from_le_bytes(from.array()?))),
+        _ => return None,
+    };
+    let register = if flags & 8 == 0 { None } else { Some(i64::from_le_bytes(from.array()?)) };
+    let known = if flags & 4 == 0 {
+        None
+    } else {
+        Some(Point { counter, register, at: heard, digest: u64::from_le_bytes(from.array()?) })
+    };
+    let written = if flags & 16 == 0 {
+        None
+    } else {
+        Time::from_unix(i64::from(u32::from_le_bytes(from.array()?)).saturating_mul(HOUR))
+    };
+    Some(MeterEntry { meter, known, heard, written, told: (flags >> 5).checked_sub(1) })
+}
+
+/// Running episodes as bytes; `boot` is this start of the machine.
+#[must_use]
+pub fn write_episodes<'a>(
+    boot: &str,
+    episodes: impl Iterator<Item = (Meter, &'a Track, Episode)>,
+) -> Vec<u8> {
+    let mut to = vec![VERSION];
+    put_counted(&mut to, boot.as_bytes());
+    for (meter, track, episode) in episodes {
+        to.extend(meter.to_link());
+        put_counted(&mut to, track.code.as_str().as_bytes());
+        to.extend(episode.id.0);
+        to.push(u8::from(episode.unknown));
+        for number in [episode.started, episode.last_seen, episode.lasted, episode.without, episode.heard] {
+            put_number(&mut to, number);
+        }
+        for place in [track.started, track.seen] {
+            let (kind, number) = match place {
+                Place::Lost => (0, 0),
+                Place::Utc(unix) => (1, u64::try_from(unix).unwrap_or_default()),
+                Place::Here(uptime) => (2, uptime),
+            };
+            to.push(kind);
+            put_number(&mut to, number);
+        }
+    }
+    to
+}
+
+/// Running episodes from bytes: those before the first that cannot be read.
+#[must_use]
+pub fn read_episodes(bytes: &[u8], boot: &str) -> Vec<(Meter, Track)> {
+    let mut from = Bytes(bytes);
+    let same = match (from.byte(), from.counted()) {
+        (Some(VERSION), Some(stored)) => stored == boot.as_bytes(),
+        _ => return Vec::new(),
+    };
+    std::iter::from_fn(|| track(&mut from, same)).collect()
+}
+
+fn track(from: &mut Bytes<'_>, same_boot: bool) -> Option<(Meter, Track)> {
+    let meter = Meter::from_link(from.array()?);
+    let code: Code = std::str::from_utf8(from.counted()?).ok()?.parse().ok()?;
+    let id = EpisodeId(from.array()?);
+    let unknown = from.byte()? != 0;
+    let mut number = || from.number();
+    let episode = Episode {
+        id,
+        unknown,
+        started: number()?,
+        last_seen: number()?,
+        lasted: number()?,
+        without: number()?,
+        heard: number()?,
+    };
+    let mut place = || {
+        let (kind, number) = (from.byte()?, from.number()?);
+        Some(match kind {
+            1 => Place::Utc(i64::try_from(number).ok()?),
+            2 if same_boot => Place::Here(number),
+            _ => Place::Lost,
+        })
+    };
+    let (started, seen) = (place()?, place()?);
+    Some((meter, Track { code, tracker: Tracker::restore(episode), started, seen }))
+}
+
+/// Learned layouts as bytes.
+#[must_use]
+pub fn write_layouts(learned: &Learned) -> Vec<u8> {
+    let mut to = vec![VERSION];
+    for StoredLayout { kind, heads } in learned.stored() {
+        to.extend(kind.manufacturer.to_wire());
+        to.extend([kind.version, kind.device.0]);
+        put_counted(&mut to, heads);
+    }
+    to
+}
+
+/// Takes layouts back from bytes.
+pub fn read_layouts(bytes: &[u8], learned: &mut Learned) {
+    let mut from = Bytes(bytes);
+    if from.byte() != Some(VERSION) {
+        return;
+    }
+    while let (Some([m0, m1, version, device]), Some(heads)) = (from.array(), from.counted()) {
+        let manufacturer = Manufacturer::from_wire([m0, m1]);
+        let kind = Kind { manufacturer, version, device: DeviceType(device) };
+        learned.restore(StoredLayout { kind, heads });
+    }
+}

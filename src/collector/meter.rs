@@ -1,0 +1,245 @@
+//! One expected meter: who of its telegrams is believed, its hours, its episodes, and how it is received.
+
+use messages::batch::Record;
+use messages::event::{MeterStatus, Reception as Standing, Refusal};
+use messages::{MeterId, Other, Time};
+use wmbus::Meter;
+
+use super::codes::{Codes, Thresholds};
+use super::guard::{Guard, Point, Verdict};
+use super::hour::HourKeeper;
+use super::open::{Opened, Opener};
+use super::outbox::Outbox;
+use super::sealed::Waiting;
+use super::times::Times;
+use super::unplaced;
+use crate::store::Unplaced;
+
+/// Not heard for so many seconds, a meter is silent.
+const SILENT_AFTER: u64 = 24 * 3600;
+/// A telegram opened within so many seconds says that the key is right, whatever else is sent under the meter's name.
+const FRESH: u64 = 3600;
+/// So many frames in a row that the key does not open say that it is wrong.
+const WRONG: u32 = 3;
+/// What is refused or waits is told again after so many seconds.
+const TELL_AGAIN: u64 = 24 * 3600;
+/// Without a calendar, one reading in so many seconds is kept.
+const UNPLACED_EVERY: u64 = 600;
+
+/// The reasons for refusing, in the order in which they are counted.
+pub const REFUSALS: [Refusal; 7] = [
+    Refusal::Damaged,
+    Refusal::WrongKey,
+    Refusal::NoKey,
+    Refusal::NotEncrypted,
+    Refusal::Replayed,
+    Refusal::Implausible,
+    Refusal::Unsupported,
+];
+
+/// An expected meter.
+#[derive(Debug)]
+pub struct MeterState {
+    /// Its name in records.
+    pub id: MeterId,
+    /// Who is believed.
+    pub guard: Guard<Box<Opened>>,
+    /// Its hours.
+    pub keeper: HourKeeper,
+    /// Its episodes.
+    pub codes: Codes,
+    /// How it is received.
+    pub reception: Reception,
+    /// Telegrams refused, by reason, in the order of [`REFUSALS`].
+    pub refused: [u32; REFUSALS.len()],
+    /// Frames that no key opens.
+    pub sealed: Option<Box<Waiting>>,
+    /// When a reading without a place was last kept, steady seconds.
+    unplaced_at: Option<u64>,
+}
+
+/// How a meter is received. Moments by the steady clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reception {
+    /// When anything of it was last heard.
+    pub heard: Option<u64>,
+    /// When a telegram was last opened, and in UTC if that is known.
+    pub opened: Option<(u64, Option<Time>)>,
+    /// Frames in a row that the key did not open.
+    wrong: u32,
+    /// The last frame needed a key that is not there.
+    no_key: bool,
+    /// What was told last, by its place in [`Standing::KNOWN`].
+    pub told: Option<u8>,
+    told_at: u64,
+    /// Something was refused since.
+    refused: bool,
+}
+
+/// What a meter's state needs of everything around it.
+#[derive(Debug)]
+pub struct Desk<'a> {
+    /// The clocks.
+    pub times: &'a Times,
+    /// After how long an episode is worth a record.
+    pub thresholds: &'a Thresholds,
+    /// Where layouts are learned.
+    pub opener: &'a mut Opener,
+    /// Where records go.
+    pub out: &'a mut Outbox,
+    /// This start of the machine.
+    pub boot: &'a str,
+}
+
+impl MeterState {
+    /// A meter with this highest flow in millilitres an hour, as it was last known. `None` if the contract cannot spell
+    /// its name.
+    #[must_use]
+    pub fn new(meter: Meter, q4: i64, known: Option<Point>, written: Option<Time>) -> Option<Self> {
+        let id = meter.to_string().parse().ok()?;
+        Some(Self {
+            id,
+            guard: Guard::new(q4, known),
+            keeper: HourKeeper::new(id, written),
+            codes: Codes::default(),
+            reception: Reception::default(),
+            refused: [0; REFUSALS.len()],
+            sealed: None,
+            unplaced_at: None,
+        })
+    }
+
+    /// Takes an opened telegram, and everything that is believed with it.
+    pub fn hear(&mut self, meter: Meter, opened: Box<Opened>, desk: &mut Desk<'_>) -> Verdict {
+        let at = desk.times.steady(opened.reception.at);
+        self.reception.opened(at, desk.times.utc(opened.reception.at));
+        let (verdict, believed) = self.guard.hear(opened.heard(at));
+        for opened in believed {
+            self.believe(meter, &opened, desk);
+        }
+        match verdict {
+            Verdict::Replayed => self.refuse(&Refusal::Replayed),
+            Verdict::Quarantined => self.refuse(&Refusal::Implausible),
+            Verdict::Accepted | Verdict::Duplicate | Verdict::Contradicted => {}
+        }
+        verdict
+    }
+
+    /// What waits and was not contradicted counts: a row is about to be written.
+    pub fn settle(&mut self, meter: Meter, desk: &mut Desk<'_>) {
+        if let Some(opened) = self.guard.settle() {
+            self.believe(meter, &opened, desk);
+        }
+    }
+
+    /// A telegram was refused.
+    pub fn refuse(&mut self, refusal: &Refusal) {
+        let counters = REFUSALS.iter().zip(&mut self.refused);
+        if let Some((_, count)) = counters.into_iter().find(|(reason, _)| *reason == refusal) {
+            *count = count.saturating_add(1);
+        }
+        self.reception.refused(refusal);
+    }
+
+    /// Tells how the meter is received, if that is news.
+    pub fn tell(&mut self, now: u64, at: Time, out: &mut Outbox, meter: Meter) {
+        let quarantined = u64::try_from(self.guard.quarantined()).unwrap_or_default();
+        let sealed = self.sealed.as_ref().map_or(0, |waiting| waiting.kept());
+        if let Some(reception) = self.reception.news(now, quarantined > 0 || sealed > 0) {
+            let status = MeterStatus {
+                meter: self.id,
+                at,
+                reception,
+                opened: self.reception.opened.and_then(|(_, time)| time),
+                quarantined,
+                sealed,
+                refused: self.refusals(),
+                other: Other::default(),
+            };
+            out.event(Record::Meter(status), now, false);
+            out.touched.insert(meter);
+        }
+    }
+
+    /// Telegrams refused, by reason.
+    #[must_use]
+    pub fn refusals(&self) -> std::collections::BTreeMap<Refusal, u64> {
+        let some = REFUSALS.into_iter().zip(self.refused).filter(|(_, count)| *count > 0);
+        some.map(|(reason, count)| (reason, u64::from(count))).collect()
+    }
+
+    fn believe(&mut self, meter: Meter, opened: &Opened, desk: &mut Desk<'_>) {
+        let Opened { facts, reception, .. } = opened;
+        desk.out.layouts |= desk.opener.learn(meter, opened);
+        if facts.tells_codes {
+            let mut told = Vec::new();
+            self.codes.hear(self.id, &facts.codes, reception.at, desk.times, desk.thresholds, &mut told);
+            for episode in told {
+                desk.out.episode(meter, episode);
+            }
+        }
+        let now = desk.times.steady(reception.at);
+        if let Some(at) = desk.times.utc(reception.at) {
+            if let Some(row) = self.keeper.hear(facts, at, reception.rssi) {
+                desk.out.row(meter, row, now);
+            }
+        } else if self.unplaced_at.is_none_or(|last| now.saturating_sub(last) >= UNPLACED_EVERY) {
+            self.unplaced_at = Some(now);
+            desk.out.unplaced.push(Unplaced {
+                boot: desk.boot.to_owned(),
+                uptime: reception.at.seconds(),
+                meter,
+                body: unplaced::write(opened),
+            });
+        }
+    }
+}
+
+impl Reception {
+    /// Something of the meter was heard.
+    pub fn heard(&mut self, at: u64) {
+        self.heard = self.heard.max(Some(at));
+    }
+
+    fn opened(&mut self, at: u64, time: Option<Time>) {
+        self.opened = Some((at, time));
+        (self.wrong, self.no_key) = (0, false);
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        self.refused = true;
+        match refusal {
+            Refusal::WrongKey => self.wrong = self.wrong.saturating_add(1),
+            Refusal::NoKey => self.no_key = true,
+            _ => {}
+        }
+    }
+
+    /// How the meter is received now; `None` while that cannot be told.
+    #[must_use]
+    pub fn standing(&self, now: u64) -> Option<Standing> {
+        let within = |moment: u64, seconds: u64| now.saturating_sub(moment) < seconds;
+        if !within(self.heard?, SILENT_AFTER) {
+            return Some(Standing::Silent);
+        }
+        match self.opened {
+            Some((opened, _)) if within(opened, FRESH) => Some(Standing::Heard),
+            _ if self.no_key => Some(Standing::NoKey),
+            _ if self.wrong >= WRONG => Some(Standing::WrongKey),
+            opened => opened.map(|_| Standing::Heard),
+        }
+    }
+
+    /// The standing, if it has changed, or if a day has passed and something waits or was refused.
+    fn news(&mut self, now: u64, waits: bool) -> Option<Standing> {
+        let standing = self.standing(now)?;
+        let number = Standing::KNOWN.iter().position(|known| *known == standing)?;
+        let number = u8::try_from(number).ok();
+        let changed = self.told != number;
+        let again = (waits || self.refused) && now.saturating_sub(self.told_at) >= TELL_AGAIN;
+        (changed || again).then(|| {
+            (self.told, self.told_at, self.refused) = (number, now, false);
+            standing
+        })
+    }
+}

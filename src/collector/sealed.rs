@@ -1,0 +1,176 @@
+//! Frames of an expected meter that no key opens yet. For each boundary the frame nearest to it is kept, and the latest
+//! full one; when the key arrives they are opened, oldest first, and each makes the row of its boundary.
+
+use messages::Time;
+use messages::event::{Episode, Standing};
+use messages::reading::HourRow;
+use wmbus::Meter;
+
+use super::codes::{Codes, Thresholds};
+use super::guard::{Guard, Point};
+use super::hour::row_of_one;
+use super::open::{Expected, Opened, Opener, Outcome, Reception};
+use super::times::Times;
+use crate::health::clock::Calendar;
+use crate::store::SealedFrame;
+use crate::world::Uptime;
+
+const HOUR: i64 = 3600;
+/// A frame may be the nearest to a boundary until so many seconds after it.
+const GRACE: i64 = 120;
+
+/// What waits in memory until its boundary is over.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// The nearest to the boundary just passed, and to the coming one.
+    nearest: Vec<Kept>,
+    full: Option<Kept>,
+    /// Compact frames are shorter than full ones.
+    longest: usize,
+    stored: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    boundary: i64,
+    at: Time,
+    rssi: Option<i16>,
+    frame: Box<[u8]>,
+}
+
+impl Waiting {
+    /// Frames kept, in the store and here.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.stored.saturating_add(u64::try_from(self.nearest.len()).unwrap_or_default())
+    }
+
+    /// So many frames are in the store.
+    pub const fn set_stored(&mut self, stored: u64) {
+        self.stored = stored;
+    }
+
+    /// Takes a frame.
+    pub fn keep(&mut self, frame: &[u8], at: Time, rssi: Option<i16>) {
+        let last = at.unix().div_euclid(HOUR) * HOUR;
+        let kept = |boundary| Kept { boundary, at, rssi, frame: frame.into() };
+        for boundary in [last, last + HOUR] {
+            let offset = at.unix() - boundary;
+            if offset >= GRACE {
+                continue;
+            }
+            let key = |offset: i64| (offset.abs(), offset);
+            match self.nearest.iter_mut().find(|kept| kept.boundary == boundary) {
+                Some(known) if key(known.at.unix() - boundary) <= key(offset) => {}
+                Some(known) => *known = kept(boundary),
+                None => self.nearest.push(kept(boundary)),
+            }
+        }
+        if frame.len() >= self.longest {
+            self.longest = frame.len();
+            self.full = Some(kept(0));
+        }
+    }
+
+    /// Frames whose boundary is over; with `all`, the others, too.
+    pub fn due(&mut self, meter: Meter, now: Time, all: bool, out: &mut Vec<SealedFrame>) {
+        let sealed = |kept: Kept| SealedFrame {
+            meter,
+            boundary: if kept.boundary == 0 { None } else { Time::from_unix(kept.boundary) },
+            heard: kept.at,
+            rssi: kept.rssi,
+            frame: kept.frame.into_vec(),
+        };
+        let before = out.len();
+        let over = |kept: &mut Kept| all || kept.boundary + GRACE <= now.unix();
+        let due: Vec<Kept> = self.nearest.extract_if(.., over).collect();
+        if due.is_empty() {
+            return;
+        }
+        out.extend(due.into_iter().chain(self.full.take()).map(sealed));
+        let added = out.len().saturating_sub(before);
+        self.stored = self.stored.saturating_add(u64::try_from(added).unwrap_or_default());
+    }
+
+    /// What waits here, to be opened with what is stored.
+    #[must_use]
+    pub fn drain(mut self: Box<Self>, meter: Meter) -> Vec<SealedFrame> {
+        let mut frames = Vec::new();
+        self.due(meter, Time::MAX, true, &mut frames);
+        frames
+    }
+}
+
+/// What frames that were opened late have told.
+#[derive(Debug, Default)]
+pub struct History {
+    /// One row for each boundary.
+    pub rows: Vec<HourRow>,
+    /// Episodes, all marked as late.
+    pub episodes: Vec<Episode>,
+    /// Where the meter stood at the last frame that is believed.
+    pub known: Option<Point>,
+    /// Whether the key opened any frame at all.
+    pub opened: bool,
+}
+
+/// Opens frames with the key that has arrived, under a guard that starts at what was known of the meter.
+pub fn open(
+    meter: Meter,
+    mut frames: Vec<SealedFrame>,
+    start: (i64, Option<Point>),
+    opener: &mut Opener,
+    expected: Expected<'_>,
+) -> History {
+    let mut history = History { known: start.1, ..History::default() };
+    let Ok(id) = meter.to_string().parse() else { return history };
+    frames.sort_by_key(|frame| (frame.heard, frame.boundary));
+    let mut guard: Guard<(Box<Opened>, SealedFrame)> = Guard::new(start.0, start.1);
+    // Their times are UTC; as the uptime of a machine that was started in 1970 they are dated by any calendar.
+    let times = Times::new(Calendar::anchored(Uptime::default(), 0), Uptime::default(), 0, 0);
+    let mut believed = Vec::new();
+    for frame in frames {
+        let at = u64::try_from(frame.heard.unix()).unwrap_or_default();
+        let reception = Reception { at: Uptime(std::time::Duration::from_secs(at)), rssi: frame.rssi };
+        let Outcome::Opened(_, opened) = opener.open(&frame.frame, reception, expected) else { continue };
+        history.opened = true;
+        let heard = opened.heard(at);
+        let heard = super::guard::Heard {
+            counter: heard.counter,
+            register: heard.register,
+            reverse: heard.reverse,
+            digest: heard.digest,
+            at: heard.at,
+            payload: (heard.payload, frame),
+        };
+        let (verdict, more) = guard.hear(heard);
+        believed.extend(more);
+        if verdict == super::guard::Verdict::Duplicate {
+            // One frame may be the nearest to two boundaries, or to one and the latest full one.
+            continue;
+        }
+    }
+    believed.extend(guard.settle());
+    history.known = guard.known();
+    let mut codes = Codes::default();
+    let mut told = Vec::new();
+    for (opened, frame) in believed {
+        opener.learn(meter, &opened);
+        if let Some(boundary) = frame.boundary {
+            let row = row_of_one(id, boundary, &opened.facts, frame.heard, frame.rssi);
+            history.rows.push(HourRow { late: true, ..row });
+        }
+        if opened.facts.tells_codes {
+            let (codes_now, at) = (&opened.facts.codes, opened.reception.at);
+            codes.hear(id, codes_now, at, &times, &Thresholds::new(), &mut told);
+        }
+    }
+    codes.report(id, &mut told);
+    // Nobody knows how those went on that still ran at the last frame.
+    let late = |episode: Episode| match episode.standing {
+        Standing::Active => Episode { late: true, standing: Standing::Unknown, ..episode },
+        _ => Episode { late: true, ..episode },
+    };
+    history.episodes = told.into_iter().map(late).collect();
+    history
+}

@@ -1,0 +1,299 @@
+//! The receiving half: receivers, keys, readings. It needs no network.
+
+mod answers;
+mod kept;
+mod receivers;
+mod secrets;
+mod trouble;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::control::{self, Asked};
+use super::nudge::{Ear, News, Told, say};
+use super::questions::OfCollect;
+use super::{Daemon, Fatal};
+use crate::collector::codes::Thresholds;
+use crate::collector::open::Reception;
+use crate::collector::{Collector, Settings};
+use crate::config::{self, CODES, Config};
+use crate::health::clock::Source;
+use crate::health::metrics;
+use crate::health::problem::Problems;
+use crate::health::supervisor::Pulse;
+use crate::receiver::RawFrame;
+use crate::store::{Options, Ring, Writer, WriterStatus};
+use crate::world::Uptime;
+
+use receivers::Receivers;
+use secrets::{Vault, meter_list};
+
+/// Telegrams that wait for the collector; receivers hold back when it is full.
+const QUEUE: usize = 256;
+/// How many of them are taken between looks at everything else.
+const BATCH: usize = 64;
+/// A second on the world's clock.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs until it is stopped.
+///
+/// # Errors
+/// [`Fatal`]
+pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
+    let config = daemon.config.borrow().clone();
+    let (telegrams, frames) = mpsc::channel(QUEUE);
+    let sockets = Sockets::open(&config, &daemon.stop)?;
+    let mut half = Half::open(daemon, config, telegrams).await?;
+    half.receivers.apply(&half.config.receivers, &half.daemon.world.clock).await;
+    half.daemon.supervisor.started();
+    half.turn(frames, sockets).await;
+    Ok(())
+}
+
+/// The half at work.
+struct Half {
+    daemon: Daemon,
+    config: Arc<Config>,
+    vault: Vault,
+    collector: Collector,
+    writer: Writer,
+    writer_status: watch::Receiver<WriterStatus>,
+    ring: watch::Receiver<Ring>,
+    receivers: Receivers,
+    problems: Problems,
+    source: Source,
+    started: Uptime,
+    /// When the clock was last found right.
+    synchronised: Option<Uptime>,
+    /// Readings in the store that have no place on the calendar.
+    unplaced: u64,
+    pulse: Pulse,
+}
+
+/// Where others reach it.
+struct Sockets {
+    asked: mpsc::Receiver<Asked<OfCollect>>,
+    ear: Ear,
+    metrics: Option<UnixListener>,
+    deliver: PathBuf,
+}
+
+impl Sockets {
+    fn open(config: &Config, stop: &CancellationToken) -> Result<Self, Fatal> {
+        let directory = config.status.collect_sockets();
+        let at = |name: &str| directory.join(name);
+        let fatal = |path: PathBuf| move |error| Fatal::File { path, error };
+        let (control, nudge) = (at("control.sock"), at("nudge.sock"));
+        let metrics = match config.status.metrics {
+            config::Metrics::Off => None,
+            config::Metrics::Sockets | config::Metrics::Loopback(_) => {
+                let path = metrics::socket(&directory);
+                Some(control::bind(&path).map_err(fatal(path))?)
+            }
+        };
+        Ok(Self {
+            asked: control::listen(&control, stop.clone()).map_err(fatal(control))?,
+            ear: Ear::open(&nudge).map_err(fatal(nudge))?,
+            metrics,
+            deliver: config.status.deliver_sockets().join("nudge.sock"),
+        })
+    }
+}
+
+impl Half {
+    async fn open(
+        daemon: Daemon,
+        config: Arc<Config>,
+        telegrams: mpsc::Sender<RawFrame>,
+    ) -> Result<Self, Fatal> {
+        let clock = daemon.world.clock.clone();
+        let vault = Vault::open(&config, &daemon.credentials)?;
+        let keys = vault.load().map_err(Fatal::Keys)?;
+        let directory = config.gateway.collect_dir();
+        let writer = Writer::start(Options::new(directory.clone(), &config.collect, clock.clone()))?;
+        let (memory, calendar) = kept::memory(&writer, &directory, &daemon.world.boot).await;
+        let started = clock.uptime();
+        let list = meter_list(&config).unwrap_or_default();
+        let settings = settings(&config, list);
+        let beginning = (started, clock.kernel(), calendar);
+        let collector = Collector::new(settings, keys, &daemon.world.boot, beginning, &memory);
+        let mut half = Self {
+            source: Source::of(config.gateway.clock, &clock),
+            pulse: daemon.supervisor.watch("collect"),
+            writer_status: writer.status(),
+            ring: writer.ring(),
+            receivers: Receivers::new(telegrams),
+            problems: Problems::default(),
+            synchronised: None,
+            unplaced: 0,
+            started,
+            daemon,
+            config,
+            vault,
+            collector,
+            writer,
+        };
+        if half.collector.calendar().is_trusted() {
+            half.place_kept().await;
+        }
+        if matches!(half.source, Source::Rtc | Source::MadeUp) {
+            half.synchronise().await;
+        }
+        Ok(half)
+    }
+
+    /// The loop.
+    async fn turn(&mut self, mut frames: mpsc::Receiver<RawFrame>, mut sockets: Sockets) {
+        let clock = self.daemon.world.clock.clone();
+        let stop = self.daemon.stop.clone();
+        let mut config = self.daemon.config.clone();
+        config.mark_unchanged();
+        let mut status = self.writer_status.clone();
+        let mut right = kept::clock_watch(self.source, clock.clone(), stop.clone());
+        let mut tick: Pin<Box<dyn Future<Output = ()>>> = Box::pin(clock.sleep(TICK));
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = &mut tick => {
+                    tick = Box::pin(async { clock.sleep(TICK).await });
+                    self.pulse.beat();
+                    self.collector.tick(clock.uptime());
+                    self.look();
+                }
+                Some((question, answer)) = sockets.asked.recv() => {
+                    let _ = answer.send(self.answer(question).await);
+                }
+                told = sockets.ear.hear::<Told>() => self.hear_told(told),
+                Ok(()) = config.changed() => {
+                    let config = config.borrow_and_update().clone();
+                    self.reload(config).await;
+                }
+                Ok(()) = status.changed() => {
+                    status.mark_unchanged();
+                    say(&sockets.deliver, &News { in_memory: !self.ring.borrow().is_empty() });
+                }
+                Some(()) = right.recv() => self.synchronise().await,
+                scrape = accept(sockets.metrics.as_ref()) => {
+                    let page = metrics::of_collect(&self.status());
+                    tokio::spawn(async move {
+                        let answer = metrics::answer(scrape, std::future::ready(page));
+                        let _ = tokio::time::timeout(Duration::from_secs(5), answer).await;
+                    });
+                }
+                Some(frame) = frames.recv() => {
+                    self.hear(&frame);
+                    for _ in 0..BATCH {
+                        let Ok(frame) = frames.try_recv() else { break };
+                        self.hear(&frame);
+                    }
+                }
+            }
+            self.store().await;
+        }
+        self.end(frames).await;
+    }
+
+    fn hear(&mut self, frame: &RawFrame) {
+        let at = self.daemon.world.clock.uptime_at(frame.heard_at);
+        self.collector.hear(&frame.bytes, Reception { at, rssi: frame.rssi_dbm });
+    }
+
+    /// Hands over what is to be stored, and opens what waited for a key.
+    async fn store(&mut self) {
+        let uptime = self.daemon.world.clock.uptime();
+        while let Some(meter) = self.collector.to_open() {
+            let frames = self.writer.ask(move |store| store.sealed(meter)).await;
+            match frames {
+                Ok(Some(Ok(frames))) => self.collector.open_sealed(meter, frames, uptime),
+                _ => tracing::warn!("sealed frames cannot be read from the store; they stay there"),
+            }
+        }
+        while let Some(commit) = self.collector.take_commit(uptime) {
+            if self.writer.submit(commit).await.is_err() {
+                tracing::error!("the store's thread has ended");
+                self.daemon.stop.cancel();
+                return;
+            }
+        }
+    }
+
+    /// An orderly stop: everything heard is stored.
+    async fn end(&mut self, mut frames: mpsc::Receiver<RawFrame>) {
+        frames.close();
+        self.receivers.stop().await;
+        while let Ok(frame) = frames.try_recv() {
+            self.hear(&frame);
+        }
+        self.store().await;
+        if let Some(commit) = self.collector.stop(self.daemon.world.clock.uptime()) {
+            let _ = self.writer.submit(commit).await;
+        }
+        if !self.writer.close().await.unwrap_or_default() {
+            tracing::error!("not everything could be stored: {:?}", self.writer_status.borrow().error);
+        }
+    }
+
+    fn hear_told(&mut self, told: Told) {
+        let thresholds = told.thresholds.into_iter().map(|(code, minutes)| {
+            (code, minutes.into_iter().map(|minutes| u64::from(minutes).saturating_mul(60)).collect())
+        });
+        self.collector.told(thresholds.collect());
+        if self.writer_status.borrow().epoch == Some(told.epoch) {
+            for (stream, seq) in told.acknowledged {
+                self.collector.acknowledged(stream, seq);
+            }
+        }
+    }
+
+    /// Another configuration is in force.
+    async fn reload(&mut self, config: Arc<Config>) {
+        match self.vault.load() {
+            Ok(keys) => self.collector.set_keys(keys),
+            Err(reason) => tracing::error!("{reason}; the keys that were loaded before stay in force"),
+        }
+        if let Some(list) = meter_list(&config) {
+            self.collector.reload(settings(&config, list));
+        }
+        self.receivers.apply(&config.receivers, &self.daemon.world.clock).await;
+        self.config = config;
+    }
+}
+
+/// What the collector needs of the configuration.
+fn settings(config: &Config, list: config::MeterList) -> Settings {
+    let collect = &config.collect;
+    let thresholds: BTreeMap<_, _> = CODES
+        .iter()
+        .filter_map(|(word, code)| {
+            let after = config.alarm.rule(*code)?.after.as_secs();
+            Some((word.parse().ok()?, [after].into()))
+        })
+        .collect::<Thresholds>();
+    Settings {
+        q4: i64::from(collect.default_q4.as_litres_per_hour()).saturating_mul(1000),
+        block_every: collect.block_every.as_secs(),
+        block_rows: usize::try_from(collect.block_rows).unwrap_or(usize::MAX),
+        list,
+        thresholds,
+    }
+}
+
+/// The next scrape; never, if metrics are off.
+async fn accept(listener: Option<&UnixListener>) -> tokio::net::UnixStream {
+    let Some(listener) = listener else { return std::future::pending().await };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            // Too many open files, mostly: it passes.
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+    }
+}

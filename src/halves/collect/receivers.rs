@@ -1,0 +1,175 @@
+//! The receivers of the configuration, each with a task of its own.
+
+use std::time::Duration;
+
+use messages::Time;
+use messages::event::ProblemKind;
+use messages::status::{Receiver as Told, ReceiverState};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Modes, Receiver, ReceiverKind};
+use crate::receiver::port::{self, Line, Patience, State, Status};
+use crate::receiver::{Fault, Im871a, Listen, RawFrame};
+use crate::world::{Clock, Uptime, random};
+
+/// A fault that is over so soon is not worth telling anybody.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// All receivers.
+#[derive(Debug)]
+pub(super) struct Receivers {
+    telegrams: mpsc::Sender<RawFrame>,
+    running: Vec<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    config: Receiver,
+    name: String,
+    status: watch::Receiver<Status>,
+    /// Whether it works, and since when.
+    works: (bool, Uptime),
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// What is wrong with a receiver, if anything is.
+pub(super) struct Wrong<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// It is gone or does not answer.
+    pub(super) gone: Option<String>,
+    /// It hears nothing.
+    pub(super) deaf: Option<String>,
+}
+
+impl Receivers {
+    /// None yet; what they will hear goes to `telegrams`.
+    pub(super) const fn new(telegrams: mpsc::Sender<RawFrame>) -> Self {
+        Self { telegrams, running: Vec::new() }
+    }
+
+    /// Starts those that are new and stops those that are gone; others go on undisturbed.
+    pub(super) async fn apply(&mut self, configured: &[Receiver], clock: &Clock) {
+        let mut before = std::mem::take(&mut self.running);
+        let gone: Vec<Running> = before.extract_if(.., |old| !configured.contains(&old.config)).collect();
+        for old in gone {
+            old.end().await;
+        }
+        for config in configured {
+            let old = before.iter().position(|old| old.config == *config);
+            let running = match old {
+                Some(at) => before.swap_remove(at),
+                None => Running::start(config.clone(), self.telegrams.clone(), clock),
+            };
+            self.running.push(running);
+        }
+    }
+
+    /// Stops all; what they have heard is in the channel then.
+    pub(super) async fn stop(&mut self) {
+        for running in std::mem::take(&mut self.running) {
+            running.end().await;
+        }
+    }
+
+    /// How each is, for whoever asks.
+    pub(super) fn told(&self, clock: &Clock, place: impl Fn(Uptime) -> Option<Time>) -> Vec<Told> {
+        self.running.iter().map(|running| running.told(clock, &place)).collect()
+    }
+
+    /// What is wrong with each.
+    pub(super) fn wrong(&mut self, now: Uptime) -> impl Iterator<Item = Wrong<'_>> {
+        self.running.iter_mut().map(move |running| running.wrong(now))
+    }
+
+    /// Telegrams that found no room.
+    pub(super) fn dropped(&self) -> u64 {
+        self.running.iter().map(|running| running.status.borrow().dropped).sum()
+    }
+}
+
+impl Running {
+    fn start(config: Receiver, telegrams: mpsc::Sender<RawFrame>, clock: &Clock) -> Self {
+        let name = config.path.display().to_string();
+        let line = Line { name: name.clone(), path: config.path.clone(), patience: Patience::default() };
+        let (sender, status) = watch::channel(Status::new());
+        let stop = CancellationToken::new();
+        let dongle = match config.kind {
+            ReceiverKind::Im871a => Im871a::new(listen(config.modes)),
+        };
+        let random = || u32::from_le_bytes(random());
+        let task = tokio::spawn(port::run(line, dongle, telegrams, sender, random, stop.clone()));
+        Self { config, name, status, works: (true, clock.uptime()), stop, task }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        let _ = self.task.await;
+    }
+
+    fn wrong(&mut self, now: Uptime) -> Wrong<'_> {
+        let status = self.status.borrow();
+        let fault = match &status.state {
+            State::Faulty(fault) => Some(fault),
+            State::Starting | State::Ready(_) => None,
+        };
+        let works = fault.is_none();
+        if self.works.0 != works {
+            self.works = (works, now);
+        }
+        let fault = fault.filter(|_| now.since(self.works.1) >= PATIENCE);
+        let (gone, deaf) = match fault {
+            Some(fault @ Fault::Deaf { .. }) => (None, Some(fault.to_string())),
+            fault => (fault.map(ToString::to_string), None),
+        };
+        Wrong { name: &self.name, gone, deaf }
+    }
+
+    fn told(&self, clock: &Clock, place: impl Fn(Uptime) -> Option<Time>) -> Told {
+        let status = self.status.borrow();
+        let (state, firmware) = match &status.state {
+            State::Starting => (ReceiverState::Starting, None),
+            State::Ready(info) => {
+                (ReceiverState::Receiving, Some(format!("{}.{}", info.firmware.0, info.firmware.1)))
+            }
+            State::Faulty(Fault::Deaf { .. }) => (ReceiverState::Receiving, None),
+            State::Faulty(
+                Fault::NoAnswer | Fault::Stuck | Fault::StoppedAnswering | Fault::SettingsRefused,
+            ) => (ReceiverState::Mute, None),
+            State::Faulty(_) => (ReceiverState::Gone, None),
+        };
+        Told {
+            name: self.name.clone(),
+            protocol: match self.config.kind {
+                ReceiverKind::Im871a => "im871a".to_owned(),
+            },
+            firmware,
+            state,
+            since: place(self.works.1),
+            frames: status.counters.frames,
+            garbage: status.counters.garbage_bytes,
+            heard: status.counters.last_heard.and_then(|instant| place(clock.uptime_at(instant))),
+        }
+    }
+}
+
+impl Wrong<'_> {
+    /// The kinds of problems with their texts.
+    pub(super) fn problems(&self) -> [(ProblemKind, Option<&str>); 2] {
+        [(ProblemKind::ReceiverGone, self.gone.as_deref()), (ProblemKind::ReceiverDeaf, self.deaf.as_deref())]
+    }
+}
+
+const fn listen(modes: Modes) -> Listen {
+    match modes {
+        Modes::CAndT => Listen::C1AndT1,
+        Modes::T => Listen::T1,
+        Modes::CFormatA => Listen::C1FormatA,
+        Modes::CFormatB => Listen::C1FormatB,
+        Modes::S => Listen::S1,
+        Modes::SM => Listen::S1m,
+    }
+}

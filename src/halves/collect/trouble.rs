@@ -1,0 +1,40 @@
+//! What is wrong with the receiving half: found each second, told once.
+
+use std::time::Duration;
+
+use messages::event::ProblemKind;
+use messages::status::DiskState;
+
+use super::Half;
+
+/// A machine that starts needs a while for its time service.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(300);
+
+impl Half {
+    /// Looks for what is wrong, and for what is over.
+    pub(super) fn look(&mut self) {
+        let now = self.daemon.world.clock.uptime();
+        let at = self.collector.calendar().place(now);
+        let mut told = Vec::new();
+        for wrong in self.receivers.wrong(now) {
+            for (kind, text) in wrong.problems() {
+                told.extend(self.problems.set(kind, Some(wrong.name), text, at));
+            }
+        }
+        let untrusted = !self.collector.calendar().is_trusted() && now.since(self.started) >= CLOCK_PATIENCE;
+        let text = untrusted.then_some(
+            "the clock was not set by a time service yet: readings wait for it; check the network, or set clock = \"rtc\"",
+        );
+        told.extend(self.problems.set(ProblemKind::ClockUntrusted, None, text, at));
+        let writer = self.writer_status.borrow();
+        let said = writer.error.as_deref().unwrap_or("the disk cannot be written");
+        let full = (writer.state == DiskState::Full).then_some(said);
+        let read_only = (writer.state == DiskState::ReadOnly).then_some(said);
+        told.extend(self.problems.set(ProblemKind::DiskFull, None, full, at));
+        told.extend(self.problems.set(ProblemKind::DiskReadOnly, None, read_only, at));
+        drop(writer);
+        for record in told {
+            self.collector.event(record, now);
+        }
+    }
+}
