@@ -1,5 +1,6 @@
 //! A mail server that misbehaves on request.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Received {
     pub mail: Mail,
     /// Whether the client was told that it was taken.
     pub answered: bool,
+    /// In which [era](SmtpServer::new_era) it came.
+    pub era: u64,
 }
 
 /// The server. Without TLS: it stands on the same machine.
@@ -59,6 +62,7 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     count: watch::Sender<usize>,
     connections: watch::Sender<usize>,
+    era: AtomicU64,
 }
 
 impl SmtpServer {
@@ -71,6 +75,7 @@ impl SmtpServer {
             received: Mutex::default(),
             count: watch::Sender::new(0),
             connections: watch::Sender::new(0),
+            era: AtomicU64::new(0),
         });
         let task = tokio::spawn(listen(port, Arc::clone(&shared)));
         Self { port, shared, task }
@@ -79,6 +84,11 @@ impl SmtpServer {
     /// From now on behaves so. Connections that hang are cut.
     pub fn mood(&self, mood: Mood) {
         self.shared.mood.send_replace(mood);
+    }
+
+    /// Begins another era: its client has been killed. Within an era nothing that was answered may come again.
+    pub fn new_era(&self) {
+        self.shared.era.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The gateway's `[mail]` section for it, with these lines besides.
@@ -191,8 +201,8 @@ async fn serve(stream: TcpStream, mood: Mood, shared: &Shared) -> std::io::Resul
                 let raw = data(&mut read).await?;
                 let answered = !matches!(mood, Mood::Content(_) | Mood::CutsAfterData | Mood::HangsAfterData);
                 if !matches!(mood, Mood::Content(_)) {
-                    let mail = Mail::read(&raw);
-                    let received = Received { from: from.clone(), to: to.clone(), mail, answered };
+                    let (mail, era) = (Mail::read(&raw), shared.era.load(Ordering::SeqCst));
+                    let received = Received { from: from.clone(), to: to.clone(), mail, answered, era };
                     shared.received.lock().unwrap().push(received);
                     shared.count.send_modify(|count| *count += 1);
                 }

@@ -140,6 +140,13 @@ impl Records {
         of.map(|(_, epoch)| *epoch).collect()
     }
 
+    /// The batches of a numbering.
+    #[must_use]
+    pub fn batches_of(&self, stream: Stream, epoch: Epoch) -> BTreeMap<Seq, (Nonce, Body)> {
+        let progress = self.stored.cursors.get(&(stream, epoch));
+        progress.map(|progress| progress.batches.clone()).unwrap_or_default()
+    }
+
     /// The hour rows, joined.
     #[must_use]
     pub const fn rows(&self) -> &BTreeMap<(MeterId, Hour), HourRow> {
