@@ -29,7 +29,7 @@ mod tests;
 
 pub use block::{Block, NewBlock};
 pub use collect::{Anchor, CollectStore, Commit, Part, SealedFrame, Unplaced};
-pub use deliver::{DeliverStore, Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
+pub use deliver::{Cursor, DeliverStore, Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
 pub use error::StoreError;
 pub use reader::CollectReader;
 pub use stream::nonce;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
+use messages::Time;
 use messages::batch::{Epoch, Missing, Seq, Stream};
 use rusqlite::Connection;
 
@@ -32,12 +33,32 @@ impl CollectReader {
         Ok(Self { connection, path, identity, found: RefCell::default() })
     }
 
+    /// Whether the file that is open is still the one at its place: a damaged store is set aside and replaced.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        Identity::of(&self.path).ok() == Some(self.identity)
+    }
+
+    /// When the newest block was stored, as far as the clock was trusted then.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn newest(&self) -> Result<Option<Time>, StoreError> {
+        let newest: Option<i64> = self.connection.query_row(
+            "SELECT max((SELECT stored FROM readings ORDER BY seq DESC LIMIT 1),
+                        (SELECT stored FROM events ORDER BY seq DESC LIMIT 1))",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(newest.and_then(Time::from_unix))
+    }
+
     /// A number that changes whenever the other half has committed something: cheap to ask each second.
     ///
     /// # Errors
     /// [`StoreError::Replaced`] when the other half has set this store aside; others as they say.
     pub fn version(&self) -> Result<i64, StoreError> {
-        if Identity::of(&self.path).ok() != Some(self.identity) {
+        if !self.is_current() {
             return Err(StoreError::Replaced);
         }
         Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)

@@ -1,5 +1,7 @@
 //! `deliver.db`: written and read by the delivering half alone.
 
+mod uplink;
+
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,8 @@ use messages::batch::{Body, EncodeError, Epoch, Missing, Record, Seq, Stream};
 use messages::config::{GatewayConfig, MeterConfig};
 use messages::{MeterId, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
+
+pub use uplink::Cursor;
 
 use super::sqlite::{self, Migrations};
 use super::trouble::Trouble;

@@ -31,3 +31,13 @@ CREATE INDEX mail_waiting ON mail(due) WHERE state = 0;
 CREATE INDEX mail_about ON mail(about);
 -- Requests of the portal that are done, or being done: each is done once.
 CREATE TABLE request(id TEXT PRIMARY KEY, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- How far the portal has each stream, in which numbering, and which of the portal's stores said so.
+CREATE TABLE cursor(stream TEXT PRIMARY KEY, epoch TEXT NOT NULL, seq INTEGER NOT NULL, generation INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
+-- Blocks that break the connection: not sent until somebody asks for it.
+CREATE TABLE parked(stream TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY(stream, epoch, seq)) STRICT, WITHOUT ROWID;
+-- The version of the document whose sealed meter key the receiving half has got.
+CREATE TABLE handed(meter TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- Erasures that are done, by the request's id.
+CREATE TABLE erased(request TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
