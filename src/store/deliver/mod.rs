@@ -1,5 +1,7 @@
 //! `deliver.db`: written and read by the delivering half alone.
 
+mod desk;
+mod recover;
 mod uplink;
 
 use std::cell::RefCell;
@@ -10,17 +12,13 @@ use messages::config::{GatewayConfig, MeterConfig};
 use messages::{MeterId, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-pub use uplink::Cursor;
-
 use super::sqlite::{self, Migrations};
 use super::trouble::Trouble;
 use super::watch::Watch;
 use super::{Block, NewBlock, StoreError, stream};
 
-mod desk;
-mod recover;
-
 pub use desk::{Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
+pub use uplink::Cursor;
 
 const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 
