@@ -115,7 +115,7 @@ fn fill(directory: &Path) {
         let before = stored.head;
         status.wait_for(|status| status.streams[&Stream::Readings].head > before).await.unwrap();
         writer.flush().await.unwrap();
-        drop(writer.close().await);
+        assert!(writer.close().await.is_ok());
         let store = CollectStore::open(directory).unwrap();
         let head = store.head(Stream::Readings).unwrap();
         let blocks =

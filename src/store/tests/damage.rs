@@ -103,7 +103,7 @@ async fn a_flipped_bit_costs_one_block_and_nothing_is_invented() {
         let directory = fast_directory();
         copy(made.path(), directory.path());
         // The first ones hit the header and the schema, where nearly every bit counts.
-        let bit = if sample % 4 == 0 { dice.below(8 * 2000) } else { dice.below(8 * file.len()) };
+        let bit = if sample % 4 == 0 { dice.below(8 * 4096) } else { dice.below(8 * file.len()) };
         let mut bytes = file.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         fs::write(directory.path().join("store/collect.db"), &bytes).unwrap();
@@ -154,7 +154,10 @@ async fn a_damaged_newest_block_sets_the_store_aside_and_all_else_is_saved() {
     make(directory.path(), true);
     let store = CollectStore::open(directory.path()).unwrap();
     let epoch = store.epoch();
-    store.connection.execute("UPDATE readings SET body = x'00' WHERE seq = ?1", [BLOCKS.cast_signed()]).unwrap();
+    store
+        .connection
+        .execute("UPDATE readings SET body = x'00' WHERE seq = ?1", [BLOCKS.cast_signed()])
+        .unwrap();
     drop(store);
     assert!(matches!(CollectStore::open(directory.path()), Err(StoreError::Damaged(_))));
     let reader = CollectReader::open(directory.path()).unwrap();
@@ -227,7 +230,10 @@ fn only_the_newest_two_damaged_stores_are_kept() {
     let directory = tempfile::tempdir().unwrap();
     for _ in 0..4 {
         drop(DeliverStore::open(directory.path()).unwrap());
-        fs::write(directory.path().join("store/deliver.db"), [7; 8192]).unwrap();
+        let store = directory.path().join("store");
+        fs::write(store.join("deliver.db"), [7; 8192]).unwrap();
+        // In which everything still stood.
+        fs::remove_file(store.join("deliver.db-wal")).unwrap();
     }
     let store = DeliverStore::open(directory.path()).unwrap();
     assert!(matches!(store.troubles()[0], Trouble::SetAside { .. }));
