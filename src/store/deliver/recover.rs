@@ -94,18 +94,6 @@ impl DeliverStore {
         Ok(aside::remove_old(aside::parent(&self.path), now, keep_at_most.max(DAY))?)
     }
 
-    /// Begins a new numbering of the stream `mails`: everything that is kept is sent again.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn renew_epoch(&mut self) -> Result<messages::batch::Epoch, StoreError> {
-        let transaction = sqlite::begin(&mut self.connection)?;
-        let epoch = freeing::renumber(&transaction, STREAMS)?;
-        transaction.commit()?;
-        self.epoch = epoch;
-        Ok(epoch)
-    }
-
     /// Erases what the stream `mails` says of a meter from `from` until before `to`, and what damaged stores held.
     ///
     /// # Errors
