@@ -272,8 +272,8 @@ async fn talk_tls(stream: TcpStream, config: rustls::ServerConfig) {
     let talk = move || {
         let mut line =
             rustls::StreamOwned::new(rustls::ServerConnection::new(Arc::new(config)).unwrap(), stream);
-        let _ = std::io::Write::write_all(&mut line, b"421 later\r\n");
-        let _ = std::io::Write::flush(&mut line);
+        let _ = io::Write::write_all(&mut line, b"421 later\r\n");
+        let _ = io::Write::flush(&mut line);
     };
     tokio::task::spawn_blocking(talk).await.unwrap();
 }
