@@ -1,8 +1,10 @@
 //! A broker on this machine: mosquitto if it is installed, else one inside this process.
 
+mod embedded;
+
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -103,31 +105,10 @@ impl Broker {
     }
 
     async fn embedded(port: u16) -> io::Result<Self> {
-        let config: rumqttd::Config = serde_json::from_value(serde_json::json!({
-            "id": 0,
-            "router": {
-                "id": 0,
-                "max_connections": 50,
-                "max_outgoing_packet_count": 200,
-                "max_segment_size": 10_485_760,
-                "max_segment_count": 4,
-            },
-            "v5": { "demo": {
-                "name": "demo",
-                "listen": SocketAddr::from(([127, 0, 0, 1], port)),
-                "next_connection_delay_ms": 1,
-                "connections": {
-                    "connection_timeout_ms": 5_000,
-                    "max_payload_size": 1_048_576,
-                    "max_inflight_count": 100,
-                    "dynamic_filters": true,
-                },
-            }},
-        }))
-        .map_err(io::Error::other)?;
-        // It says nothing when its port is taken, and returns; nothing but the end of the process stops it.
-        let thread = std::thread::spawn(move || rumqttd::Broker::new(config).start().is_ok());
-        listens(port).await?;
+        let door = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+        let inner = free_port()?;
+        let thread = embedded::start(door, inner)?;
+        listens(inner).await?;
         if thread.is_finished() {
             return Err(io::ErrorKind::AddrInUse.into());
         }

@@ -48,7 +48,10 @@ impl Gateway {
     /// Writes its configuration.
     pub(crate) fn new(site: &Site<'_>) -> io::Result<Self> {
         let folder = site.folder;
-        std::fs::create_dir_all(folder.join("data"))?;
+        // As its service unit would have made them.
+        for part in ["data/keys", "data/collect", "data/deliver", "run/collect", "run/deliver"] {
+            std::fs::create_dir_all(folder.join(part))?;
+        }
         let config = folder.join("vesigate.toml");
         std::fs::write(&config, text(site))?;
         Ok(Self { config, log: folder.join("gateway.log") })

@@ -1,8 +1,7 @@
 //! What happens, in lines for people.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write as _};
 
-use anstream::println;
 use anstyle::{AnsiColor, Style};
 use messages::{
     Hour, MeterId, Presence, Quantity, Unit,
@@ -59,7 +58,7 @@ impl Screen {
 
     /// A line of what is being done.
     pub(crate) fn doing(what: &str) {
-        println!("{FAINT}  ..  {what}{FAINT:#}");
+        say(format_args!("{FAINT}  ..  {what}{FAINT:#}"));
     }
 
     /// How much is heard.
@@ -170,7 +169,12 @@ pub(crate) fn clock(at: i64) -> String {
 }
 
 fn line(at: i64, what: &str, style: Style, text: &str) {
-    println!("{FAINT}{}{FAINT:#} {style}{what:<8}{style:#} {text}", clock(at));
+    say(format_args!("{FAINT}{}{FAINT:#} {style}{what:<8}{style:#} {text}", clock(at)));
+}
+
+/// A terminal that has gone away is no reason to stop without order.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stdout(), "{text}");
 }
 
 /// The difference of two registers, in the unit that people think in.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::broker::{Broker, Choice};
 use messages::{
     batch::Missing,
     event::{Problem, ProblemKind},
@@ -86,18 +87,7 @@ fn what_cannot_be_placed_is_not_acknowledged() {
 #[test]
 fn documents_are_sealed_to_the_key_of_the_status_once() {
     let secret = SecretKey::from_bytes([3; 32]);
-    let status = serde_json::json!({
-        "versions": {"vesigate": "0.1.0"},
-        "uptime_s": 1,
-        "backlog": {},
-        "receivers": [],
-        "config": {"version": 0},
-        "collect_key": serde_json::to_value(secret.public()).unwrap(),
-        "deliver_key": serde_json::to_value(secret.public()).unwrap(),
-        "clock": {"trust": "trusted"},
-        "disk": {"state": "writable", "used": 0, "budget": 0, "free": 0},
-    });
-    let status = message("status", serde_json::to_vec(&status).unwrap(), None);
+    let status = message("status", status(&secret), None);
     let mut portal = portal();
     let answer = portal.take(&status, random);
     assert_eq!(answer.news, [News::Configured(1)]);
@@ -110,4 +100,69 @@ fn documents_are_sealed_to_the_key_of_the_status_once() {
     let list: GatewayConfig = serde_json::from_slice(list).unwrap();
     assert_eq!(list.meters.get(meter), Some(&1));
     assert_eq!(portal.take(&status, random), Answer::default());
+}
+
+/// Over a real broker: what a gateway that has just connected sees.
+async fn meet(choice: Choice) {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(choice, folder.path()).await.unwrap();
+    let (news, mut told) = mpsc::channel(16);
+    tokio::spawn(portal().run(broker.port, news, random));
+    let mut options = MqttOptions::new(GATEWAY, ("127.0.0.1", broker.port));
+    options.set_max_packet_size(Some(1 << 20));
+    let (client, mut events) = AsyncClient::builder(options).capacity(16).build();
+    for filter in Topic::downlink_filters(&GATEWAY.parse().unwrap()) {
+        client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
+    }
+    let options = || PublishOptions::new(QoS::AtLeastOnce);
+    let retained = message("status", status(&SecretKey::from_bytes([3; 32])), None);
+    client.publish(text(&retained), retained.payload.to_vec(), options().retained()).await.unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 3 {
+        match events.poll().await.unwrap() {
+            Event::Incoming(Incoming::Publish(publish)) => {
+                let leaf = text(&publish).parse::<Topic>().unwrap().leaf;
+                if leaf == Leaf::GatewayConfig {
+                    // The portal is there by now: a batch cannot be lost before it has subscribed.
+                    let batch = batch(1, "");
+                    let options = options().properties(batch.properties.clone().unwrap());
+                    client.publish(text(&batch), batch.payload.to_vec(), options).await.unwrap();
+                }
+                seen.insert(leaf);
+            }
+            _ => continue,
+        }
+    }
+    assert_eq!(told.recv().await, Some(News::Configured(1)));
+    assert_eq!(told.recv().await, Some(News::Records(Stream::Events, vec![record()])));
+    broker.stop().await;
+}
+
+fn text(publish: &Publish) -> String {
+    String::from_utf8(publish.topic.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn gateway_and_portal_meet_at_the_embedded_broker() {
+    meet(Choice::Embedded).await;
+}
+
+#[tokio::test]
+async fn gateway_and_portal_meet_at_the_broker_that_is_there() {
+    meet(Choice::Auto).await;
+}
+
+fn status(secret: &SecretKey) -> Vec<u8> {
+    let status = serde_json::json!({
+        "versions": {"vesigate": "0.1.0"},
+        "uptime_s": 1,
+        "backlog": {},
+        "receivers": [],
+        "config": {"version": 0},
+        "collect_key": serde_json::to_value(secret.public()).unwrap(),
+        "deliver_key": serde_json::to_value(secret.public()).unwrap(),
+        "clock": {"trust": "trusted"},
+        "disk": {"state": "writable", "used": 0, "budget": 0, "free": 0},
+    });
+    serde_json::to_vec(&status).unwrap()
 }
