@@ -291,6 +291,11 @@ impl Alarms {
         Ok(())
     }
 
+    /// The attempt at a mail ended without an outcome: the mail is due as before.
+    pub fn lost(&mut self) {
+        self.in_flight = None;
+    }
+
     /// When the next mail is due, if nothing holds it.
     #[must_use]
     pub fn next_due(&self) -> Option<Time> {

@@ -1,6 +1,7 @@
 //! The promises of the alarm side, over a real store.
 
 mod properties;
+mod reader;
 mod requests;
 mod told;
 

@@ -127,6 +127,8 @@ fn one_mail_at_a_time_and_the_same_name_whenever_it_is_tried() {
     burst(&mut half, at(0));
     let first = half.next(at(0)).unwrap();
     assert_eq!(half.next(at(0)), None);
+    half.alarms.lost();
+    assert_eq!(half.next(at(0)).as_ref(), Some(&first), "it was not sent");
     half.restart();
     half.tick(at(5));
     let again = half.next(at(5)).unwrap();
