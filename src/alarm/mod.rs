@@ -331,20 +331,6 @@ impl Alarms {
         })
     }
 
-    /// Erases what is kept of a meter from `from` until before `to`, as the portal asked.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn erase(
-        &mut self,
-        store: &mut DeliverStore,
-        meter: MeterId,
-        from: Time,
-        to: Time,
-    ) -> Result<(), StoreError> {
-        store.desk(None, |desk| desk.erase(meter, from, to))
-    }
-
     /// Whether the store is still the one that is known; a damaged one is replaced while we run.
     fn meet(&mut self, store: &mut DeliverStore) -> Result<(), StoreError> {
         if self.store == Some(store.epoch()) {
