@@ -3,6 +3,7 @@
 //! Frames come in from a [`receiver`], are deciphered with a key of the [`keyring`] and become readings that the
 //! [`collector`] believes or not; people read the same frames with [`decode`]. The [`config`] file says what to do.
 
+pub mod alarm;
 pub mod cli;
 pub mod collector;
 pub mod config;
@@ -12,4 +13,5 @@ pub mod health;
 pub mod keyring;
 pub mod receiver;
 pub mod store;
+pub mod uplink;
 pub mod world;

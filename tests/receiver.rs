@@ -6,7 +6,9 @@ use std::{path::PathBuf, time::Duration};
 use emulator::{
     fault::Fault as Wrong,
     im871a::{Device, Im871a as Dongle},
+    player::{Pace, Player},
     replay::{Recording, Speed},
+    town::Town,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -148,6 +150,33 @@ async fn a_recording_is_played_through() {
     let recording: Recording = lines.collect::<String>().parse().unwrap();
     recording.play(&site.dongle, Speed::Unpaced).await.unwrap();
     assert_eq!(receiver.telegrams(5).await, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_town_is_heard_telegram_by_telegram() {
+    const START: i64 = 1_795_600_800_000;
+    let site = Site::new();
+    let mut receiver = site.receiver();
+    receiver.ready().await;
+    // So fast that all of it is overdue at once and nothing is waited for.
+    let pace = Pace::new(time::Instant::now(), START, 10_000.try_into().unwrap());
+    let mut player = Player::new(Town::new(6, 1, START), pace);
+    player.town().jump(START);
+    let mut town = player.town().clone();
+    let play = player.play(&site.dongle, START + 120_000);
+    let (played, _) = tokio::join!(play, async {
+        // A machine that is busy elsewhere may make the player leave out telegrams, never change or disorder them.
+        let mut heard = 0;
+        while heard < 12 {
+            let frame = receiver.telegrams.recv().await.unwrap();
+            let sent = std::iter::from_fn(|| town.next_telegram().and_then(Result::ok))
+                .find(|sent| *sent.telegram == *frame.bytes)
+                .unwrap();
+            assert!(frame.rssi_dbm.unwrap().abs_diff(sent.rssi_dbm) <= 1, "{frame:?} {sent:?}");
+            heard += 1;
+        }
+    });
+    assert!(played.unwrap().sent >= 12);
 }
 
 #[tokio::test]

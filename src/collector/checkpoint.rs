@@ -100,7 +100,10 @@ fn meter(from: &mut Bytes<'_>) -> Option<MeterEntry> {
 
 /// Running episodes as bytes; `boot` is this start of the machine.
 #[must_use]
-pub fn write_episodes<'a>(boot: &str, episodes: impl Iterator<Item = (Meter, &'a Track, Episode)>) -> Vec<u8> {
+pub fn write_episodes<'a>(
+    boot: &str,
+    episodes: impl Iterator<Item = (Meter, &'a Track, Episode)>,
+) -> Vec<u8> {
     let mut to = vec![VERSION];
     put_counted(&mut to, boot.as_bytes());
     for (meter, track, episode) in episodes {
@@ -108,9 +111,7 @@ pub fn write_episodes<'a>(boot: &str, episodes: impl Iterator<Item = (Meter, &'a
         put_counted(&mut to, track.code.as_str().as_bytes());
         to.extend(episode.id.0);
         to.push(u8::from(episode.unknown));
-        for number in
-            [episode.started, episode.last_seen, episode.lasted, episode.without, episode.heard]
-        {
+        for number in [episode.started, episode.last_seen, episode.lasted, episode.without, episode.heard] {
             put_number(&mut to, number);
         }
         for place in [track.started, track.seen] {

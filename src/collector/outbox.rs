@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use messages::batch::{Body, EncodeError, Record, Seq, Stream};
-use messages::reading::HourRow;
 use messages::event::Episode;
+use messages::reading::HourRow;
 use wmbus::Meter;
 
 use crate::store::{Anchor, Commit, NewBlock, Part, SealedFrame, Unplaced, nonce};

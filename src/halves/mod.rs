@@ -4,6 +4,7 @@
 pub mod collect;
 pub mod control;
 pub mod deliver;
+pub mod identity;
 pub mod nudge;
 pub mod questions;
 

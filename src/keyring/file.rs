@@ -78,7 +78,7 @@ pub(super) fn write(path: &Path, keyring: &Keyring, seal: &SealKey) -> io::Resul
 
 /// Replaces `path` by what `fill` writes, whole or not at all, even when the power fails: a file beside it, synced,
 /// renamed, and the directory synced. The file's mode is 0600.
-pub(super) fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let directory =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut beside = path.as_os_str().to_owned();

@@ -19,6 +19,7 @@ use thiserror::Error;
 use wmbus::{Key, Meter};
 
 pub use csv::{Column, CsvFault, CsvProblem, KeyTable};
+pub(crate) use file::replace;
 pub use key::{Fingerprint, KeyError, parse_key};
 pub use seal::{SealError, SealFault, SealKey};
 pub use selector::Selector;

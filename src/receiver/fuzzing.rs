@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crc::{CRC_16_IBM_SDLC, Crc};
+
 use super::{Action, Dongle, FrameBytes, Im871a, Listen};
 
 /// Any bytes from an iM871A: no panic, bounded output, and the telegrams do not depend on how the bytes were split.
@@ -11,6 +13,31 @@ pub fn im871a(bytes: &[u8]) {
     assert_eq!(whole, heard(bytes, 1), "splitting the stream changes nothing");
     assert_eq!(whole, heard(bytes, 7), "splitting the stream changes nothing");
 }
+
+/// Bytes as the ingredients of a line: what is attached and the endpoint, an id, a length, then a payload. They become a
+/// frame with a right checksum, which blind bytes hardly ever have; where all bits of the first are set, garbage.
+pub fn im871a_framed(bytes: &[u8]) {
+    let (mut line, mut rest) = (Vec::new(), bytes);
+    while let Some(([head, id, length], tail)) = rest.split_first_chunk::<3>() {
+        let (payload, tail) = tail.split_at(tail.len().min(usize::from(*length)));
+        rest = tail;
+        if *head == 0xFF {
+            line.extend(payload);
+            continue;
+        }
+        let start = line.len() + 1;
+        line.extend([0xA5, head | 0x80, *id, u8::try_from(payload.len()).unwrap_or(u8::MAX)]);
+        line.extend(payload);
+        // A timestamp and a signal strength where the head says so.
+        line.extend([0; 4].iter().take(if head & 0x20 == 0 { 0 } else { 4 }));
+        line.extend((head & 0x40 != 0).then_some(0x5E));
+        let checksum = X25.checksum(line.get(start..).unwrap_or_default());
+        line.extend(checksum.to_le_bytes());
+    }
+    im871a(&line);
+}
+
+const X25: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_SDLC);
 
 fn heard(bytes: &[u8], split: usize) -> Vec<FrameBytes> {
     let (mut dongle, mut out, now) = (Im871a::new(Listen::C1AndT1), Vec::new(), Instant::now());

@@ -1,17 +1,24 @@
 //! `collect.db` as the delivering half sees it: read only, in short transactions.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
+use messages::Time;
 use messages::batch::{Epoch, Missing, Seq, Stream};
 use rusqlite::Connection;
 
 use super::collect::{MIGRATIONS, file};
+use super::sqlite::Identity;
 use super::{Block, StoreError, sqlite, stream};
 
 /// Reads the receiving half's store.
 #[derive(Debug)]
 pub struct CollectReader {
     connection: Connection,
+    path: PathBuf,
+    identity: Identity,
+    /// What the other half has not noticed yet.
+    found: RefCell<stream::Found>,
 }
 
 impl CollectReader {
@@ -20,14 +27,40 @@ impl CollectReader {
     /// # Errors
     /// [`StoreError::Absent`] until the receiving half has opened it; others as they say.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: sqlite::open_to_read(&file(directory), MIGRATIONS)? })
+        let path = file(directory);
+        let identity = Identity::of(&path).map_err(|_| StoreError::Absent)?;
+        let connection = sqlite::open_to_read(&path, MIGRATIONS)?;
+        Ok(Self { connection, path, identity, found: RefCell::default() })
+    }
+
+    /// Whether the file that is open is still the one at its place: a damaged store is set aside and replaced.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        Identity::of(&self.path).ok() == Some(self.identity)
+    }
+
+    /// When the newest block was stored, as far as the clock was trusted then.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn newest(&self) -> Result<Option<Time>, StoreError> {
+        let newest: Option<i64> = self.connection.query_row(
+            "SELECT max((SELECT stored FROM readings ORDER BY seq DESC LIMIT 1),
+                        (SELECT stored FROM events ORDER BY seq DESC LIMIT 1))",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(newest.and_then(Time::from_unix))
     }
 
     /// A number that changes whenever the other half has committed something: cheap to ask each second.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError::Replaced`] when the other half has set this store aside; others as they say.
     pub fn version(&self) -> Result<i64, StoreError> {
+        if !self.is_current() {
+            return Err(StoreError::Replaced);
+        }
         Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
     }
 
@@ -60,7 +93,9 @@ impl CollectReader {
     /// # Errors
     /// See [`StoreError`].
     pub fn blocks(&self, stream: Stream, after: Seq, most: usize) -> Result<Vec<Block>, StoreError> {
-        stream::blocks(&self.connection, stream, after, most)
+        let (blocks, missing) = stream::read(&self.connection, stream, after, most)?;
+        self.found.borrow_mut().add(stream, missing);
+        Ok(blocks)
     }
 
     /// The block with this number, if it is kept and whole.
@@ -72,11 +107,14 @@ impl CollectReader {
         Ok(self.blocks(stream, before, 1)?.into_iter().find(|block| block.seq == seq))
     }
 
-    /// Numbers of a stream above `after` that can never be sent: pruned, lost, damaged.
+    /// Numbers of a stream that can never be sent: freed, given up, damaged. Those above `after` are complete as far as
+    /// [`Self::blocks`] has read.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn missing(&self, stream: Stream, after: Seq) -> Result<Missing, StoreError> {
-        stream::missing(&self.connection, stream, after)
+        let mut ranges = stream::missing(&self.connection, stream, after)?;
+        ranges.extend(self.found.borrow().of(stream));
+        Ok(Missing::from_ranges(ranges))
     }
 }

@@ -36,7 +36,13 @@ impl Manufacturer {
     /// Whether this is one of Kamstrup's two codes.
     #[must_use]
     pub fn is_kamstrup(self) -> bool {
-        matches!(Self(self.0 & 0x7FFF), Self::KAMSTRUP | Self::KAMSTRUP_WATER)
+        matches!(self.unmarked(), Self::KAMSTRUP | Self::KAMSTRUP_WATER)
+    }
+
+    /// The three letters alone, without the mark of a local address.
+    #[must_use]
+    pub const fn unmarked(self) -> Self {
+        Self(self.0 & 0x7FFF)
     }
 
     fn letters(self) -> [char; 3] {

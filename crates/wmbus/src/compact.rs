@@ -17,7 +17,10 @@ use thiserror::Error;
 use crate::address::{DeviceType, Manufacturer, Meter};
 use crate::crc;
 use crate::reader::Reader;
-use crate::record::{DataField, Header, Items, RecordError};
+use crate::record::{DataField, Items, Parts, RecordError};
+
+/// Where in the body the data starts: behind signature and full-frame CRC.
+const DATA_AT: u16 = 4;
 
 /// Heads longer than this are not learned; the longest known has 92 bytes.
 pub const MAX_HEADS: usize = 128;
@@ -128,8 +131,9 @@ impl<'a> Compact<'a> {
         };
         let mut full = crc::Running::new();
         let mut data = self.data;
-        for head in Heads::new(heads) {
-            let head = head?;
+        let mut heads_left = Reader::new(heads);
+        while !heads_left.rest().is_empty() {
+            let head = Parts::read(&mut heads_left).map_err(CompactError::Heads)?;
             let length = head.field.length().ok_or(CompactError::Length)?;
             let (this, rest) = data.split_at_checked(length).ok_or(CompactError::Length)?;
             full.add(head.bytes);
@@ -143,32 +147,19 @@ impl<'a> Compact<'a> {
         if full.value() != self.full_crc {
             return Err(CompactError::FullCrc(self.signature));
         }
-        Ok((Items::compact(heads, self.data), source))
-    }
-}
-
-/// The heads in a layout, one by one.
-pub(crate) struct Heads<'a>(Reader<'a>);
-
-impl<'a> Heads<'a> {
-    pub(crate) fn new(heads: &'a [u8]) -> Self {
-        Self(Reader::new(heads))
-    }
-}
-
-impl<'a> Iterator for Heads<'a> {
-    type Item = Result<Header<'a>, CompactError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        (!self.0.rest().is_empty()).then(|| Header::read(&mut self.0).map_err(CompactError::Heads))
+        Ok((Items::compact(heads, DATA_AT, self.data), source))
     }
 }
 
 /// Whether heads can stand in a layout: each readable, none with data of variable length.
 pub(crate) fn usable(heads: &[u8]) -> bool {
-    let fixed =
-        |head: Result<Header<'_>, CompactError>| head.is_ok_and(|head| head.field != DataField::Variable);
-    !heads.is_empty() && heads.len() <= MAX_HEADS && Heads::new(heads).all(fixed)
+    let mut left = Reader::new(heads);
+    while !left.rest().is_empty() {
+        if !Parts::read(&mut left).is_ok_and(|head| head.field != DataField::Variable) {
+            return false;
+        }
+    }
+    !heads.is_empty() && heads.len() <= MAX_HEADS
 }
 
 /// Why a compact frame was not read.

@@ -19,10 +19,10 @@ pub use profile::{Field, FieldKind, Model, Profile};
 use arrayvec::ArrayVec;
 use thiserror::Error;
 
-use crate::address::Meter;
+use crate::address::{Manufacturer, Meter};
 use crate::compact::{Compact, CompactError, Learned, Source};
 use crate::decimal::Decimal;
-use crate::record::{Absent, Date, DateTime, Function, Item, Items, Record, RecordError, Value};
+use crate::record::{Date, DateTime, Function, Item, Items, Record, RecordError, Value};
 use crate::security::Scheme;
 use crate::telegram::Telegram;
 use crate::transport::{Application, Status};
@@ -40,10 +40,17 @@ pub static PROFILES: [&Profile; 6] = [
     &omnipower::PROFILE,
 ];
 
-/// The family that reads a meter.
+/// The family that reads a meter. The version of a Kamstrup meter stands for a generation, so one that is not listed
+/// is read as its nearest relatives: the manufacturer's own fields mean the same in all of them.
 #[must_use]
 pub fn profile(meter: Meter) -> &'static Profile {
-    PROFILES.into_iter().find(|profile| profile.model(meter).is_some()).unwrap_or(&oms::PROFILE)
+    let listed = PROFILES.into_iter().find(|profile| profile.model(meter).is_some());
+    listed.unwrap_or_else(|| match meter.manufacturer.unmarked() {
+        Manufacturer::KAMSTRUP_WATER if multical21::WATER.contains(&meter.device.0) => &flowiq2200::PROFILE,
+        Manufacturer::KAMSTRUP if multical21::WATER.contains(&meter.device.0) => &multical21::PROFILE,
+        Manufacturer::KAMSTRUP if multical_heat::HEAT.contains(&meter.device.0) => &multical_heat::PROFILE,
+        _ => &oms::PROFILE,
+    })
 }
 
 /// What is measured.
@@ -290,7 +297,9 @@ impl Reading {
     /// The number of a measure of the meter itself, all tariffs together.
     #[must_use]
     pub fn find(&self, what: What, statistic: Statistic, period: Period) -> Option<Decimal> {
-        let wanted = |m: &&Measure| (m.what, m.statistic, m.period, m.tariff) == (what, statistic, period, 0);
+        let wanted = |m: &&Measure| {
+            (m.what, m.statistic, m.period, m.tariff, m.subunit) == (what, statistic, period, 0, 0)
+        };
         match self.measures.iter().find(wanted)?.amount {
             Amount::Number(number) => Some(number),
             _ => None,
@@ -305,15 +314,24 @@ impl Reading {
         meter: Meter,
         records: impl Iterator<Item = Result<Record<'a>, RecordError>>,
     ) -> Result<Self, RecordError> {
-        let profile = profile(meter);
-        let measures = ArrayVec::new();
-        let mut reading =
-            Self { profile, meter, measures, info: None, status: None, layout: None, left_out: 0 };
+        let mut reading = Self::empty(meter);
         for record in records {
             reading.add(&record?);
         }
-        (profile.finish)(&mut reading);
+        (reading.profile.finish)(&mut reading);
         Ok(reading)
+    }
+
+    fn empty(meter: Meter) -> Self {
+        Self {
+            profile: profile(meter),
+            meter,
+            measures: ArrayVec::new(),
+            info: None,
+            status: None,
+            layout: None,
+            left_out: 0,
+        }
     }
 
     fn add(&mut self, record: &Record<'_>) {
@@ -321,8 +339,9 @@ impl Reading {
         let what = match field.map(|field| field.kind) {
             Some(FieldKind::Info(layout)) => {
                 // The value of now counts, and the first word that carries it.
-                if record.header.storage == 0 && self.info.is_none() {
-                    self.info = info::read(layout, record.data);
+                let now = record.header.storage == 0 && record.header.function == Function::Instantaneous;
+                if now && self.info.is_none() {
+                    self.info = info::read(layout, record);
                 }
                 return;
             }
@@ -338,13 +357,14 @@ impl Reading {
             _ => record.unit,
         };
         let statistic = statistic(record, field.is_some_and(|field| field.average));
+        let Some(amount) = amount(record, self.profile.temperature_start_values) else { return };
         let measure = Measure {
             what,
             statistic,
             period: self.profile.period(what, record.header.storage),
             tariff: record.header.tariff,
             subunit: record.header.subunit,
-            amount: amount(record, self.profile.temperature_start_values),
+            amount,
             unit,
         };
         if self.measures.try_push(measure).is_err() {
@@ -374,20 +394,34 @@ impl Telegram<'_> {
     /// # Errors
     /// If there are no records in it, a compact frame cannot be read, or the walk over the records breaks off.
     pub fn reading(&self, learned: &Learned) -> Result<Reading, ReadError> {
+        // A reading is large: it is filled where the caller will have it.
+        let mut reading = Ok(Reading::empty(self.meter()));
+        if let Err(error) = reading.as_mut().map_or(Ok(()), |reading| self.fill(reading, learned)) {
+            reading = Err(error);
+        }
+        reading
+    }
+
+    fn fill(&self, reading: &mut Reading, learned: &Learned) -> Result<(), ReadError> {
         let (items, layout) = self.items(learned)?;
         let enciphered = self.security.scheme != Scheme::None;
-        let full = self.application == Application::Records;
+        let heads_in_body = self.application == Application::Records;
         let end = self.protected;
-        let vouched = move |at: u16| !(full && enciphered) || usize::from(at) < end;
-        let records = items.filter_map(move |item| match item {
-            Ok(Item::Record(record)) if vouched(record.at) => Some(Ok(record)),
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
-        });
-        let mut reading = Reading::of(self.meter(), records)?;
+        let vouched = move |record: &Record<'_>| {
+            let length = if heads_in_body { record.header.bytes.len() } else { 0 } + record.data.len();
+            !enciphered || usize::from(record.at) + length <= end
+        };
+        for item in items {
+            match &item {
+                Ok(Item::Record(record)) if vouched(record) => reading.add(record),
+                Ok(_) => {}
+                Err(error) => return Err((*error).into()),
+            }
+        }
+        (reading.profile.finish)(reading);
         reading.status = self.transport.map(|transport| transport.status);
         reading.layout = layout;
-        Ok(reading)
+        Ok(())
     }
 }
 
@@ -402,13 +436,16 @@ fn statistic(record: &Record<'_>, average: bool) -> Statistic {
 }
 
 /// `start_values`: a period that has seen nothing yet has the highest temperature as its lowest, and the other way.
-fn amount(record: &Record<'_>, start_values: bool) -> Amount {
+/// `None` for what was sent and is no amount: texts, times of day, bytes.
+fn amount(record: &Record<'_>, start_values: bool) -> Option<Amount> {
     let temperature = record.unit == "°C" && start_values;
     match (record.data, record.header.function) {
-        ([0x7F], Function::Minimum) | ([0x81], Function::Maximum) if temperature => return Amount::Absent,
+        ([0x7F], Function::Minimum) | ([0x81], Function::Maximum) if temperature => {
+            return Some(Amount::Absent);
+        }
         _ => {}
     }
-    match record.value {
+    Some(match record.value {
         Value::Number(number) => {
             // Six bytes of the manufacturer's are opaque, not a number.
             match record.data.try_into() {
@@ -418,12 +455,9 @@ fn amount(record: &Record<'_>, start_values: bool) -> Amount {
         }
         Value::Date(date) => Amount::Date(date),
         Value::DateTime(moment) => Amount::DateTime(moment),
-        Value::Absent(Absent::NoData)
-        | Value::Absent(_)
-        | Value::Text(_)
-        | Value::Bytes(_)
-        | Value::Time(_) => Amount::Absent,
-    }
+        Value::Absent(_) => Amount::Absent,
+        Value::Text(_) | Value::Bytes(_) | Value::Time(_) => return None,
+    })
 }
 
 fn opaque(bytes: [u8; 6]) -> Amount {

@@ -16,16 +16,22 @@ pub(crate) struct Truncated {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    at: u16,
+    /// Where the last byte would stand: counting is left to those who ask.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, at: 0 }
+        Self { rest: bytes, end: bytes.len() }
     }
 
-    pub(crate) const fn at(&self) -> u16 {
-        self.at
+    /// Counts on from `at`, for bytes that are a part of something.
+    pub(crate) fn counting_from(at: u16, bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, end: bytes.len().saturating_add(usize::from(at)) }
+    }
+
+    pub(crate) fn at(&self) -> u16 {
+        saturate(self.end - self.rest.len())
     }
 
     pub(crate) const fn rest(&self) -> &'a [u8] {
@@ -38,23 +44,18 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], Truncated> {
         let (head, tail) = self.rest.split_first_chunk().ok_or_else(|| self.short(N))?;
-        self.step(tail, N);
+        self.rest = tail;
         Ok(head)
     }
 
     pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], Truncated> {
         let (head, tail) = self.rest.split_at_checked(n).ok_or_else(|| self.short(n))?;
-        self.step(tail, n);
+        self.rest = tail;
         Ok(head)
     }
 
-    fn step(&mut self, tail: &'a [u8], n: usize) {
-        self.rest = tail;
-        self.at = self.at.saturating_add(saturate(n));
-    }
-
     fn short(&self, n: usize) -> Truncated {
-        Truncated { at: self.at, want: saturate(n) }
+        Truncated { at: self.at(), want: saturate(n) }
     }
 }
 

@@ -10,6 +10,7 @@ mod vif;
 mod vife;
 
 pub use date::{Date, DateTime, Time};
+pub(crate) use header::Parts;
 pub use header::{DataField, Function, Header, Table};
 pub use value::{Absent, Text, Value};
 pub use vif::Quantity;
@@ -39,15 +40,23 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn read(header: Header<'a>, at: u16, reader: &mut Reader<'a>) -> Result<Self, RecordError> {
+    fn read(header: &Header<'a>, at: u16, reader: &mut Reader<'a>) -> Result<Self, RecordError> {
         let (data, coded) = value::take(header.field, reader)?;
-        let mut meaning = vif::meaning(&header);
-        let (modifiers, offset) = vife::apply(&header, &mut meaning);
+        let mut meaning = vif::meaning(header);
+        let (modifiers, offset) = vife::apply(header, &mut meaning);
         let value = match modifiers.error {
             Some(error) => Value::Absent(Absent::Meter(error)),
             None => value::interpret(coded, data, meaning, offset),
         };
-        Ok(Self { header, data, at, quantity: meaning.quantity, unit: meaning.unit, modifiers, value })
+        Ok(Self {
+            header: *header,
+            data,
+            at,
+            quantity: meaning.quantity,
+            unit: meaning.unit,
+            modifiers,
+            value,
+        })
     }
 
     /// The manufacturer's own extensions: what stands behind `FF`.
@@ -93,45 +102,52 @@ impl<'a> Items<'a> {
         Self { heads: None, body: Reader::new(body), done: false }
     }
 
-    /// Over heads of a layout and the data of a compact frame.
-    pub(crate) fn compact(heads: &'a [u8], data: &'a [u8]) -> Self {
-        Self { heads: Some(Reader::new(heads)), body: Reader::new(data), done: false }
+    /// Over heads of a layout and the data of a compact frame, which starts at byte `at` of its body.
+    pub(crate) fn compact(heads: &'a [u8], at: u16, data: &'a [u8]) -> Self {
+        Self { heads: Some(Reader::new(heads)), body: Reader::counting_from(at, data), done: false }
     }
 
-    fn step(&mut self) -> Option<Result<Item<'a>, RecordError>> {
-        let at = self.body.at();
-        let Some(heads) = &mut self.heads else { return step_full(&mut self.body, at) };
-        if heads.rest().is_empty() {
-            return None;
+    /// Takes a filler, or all that is left, as the DIF says; `None` where it opens a record.
+    fn special(&mut self, dif: u8, at: u16) -> Option<Item<'a>> {
+        match dif {
+            0x2F => self.body.byte().ok().map(|_| Item::Filler { at }),
+            0x0F | 0x1F => {
+                let all = self.body.take(self.body.rest().len()).unwrap_or_default();
+                let bytes = all.get(1..).unwrap_or_default();
+                Some(Item::Manufacturer { bytes, at, more_follows: dif == 0x1F })
+            }
+            _ => None,
         }
-        let read = Header::read(heads).and_then(|header| Record::read(header, at, &mut self.body));
-        Some(read.map(Item::Record))
     }
-}
-
-fn step_full<'a>(body: &mut Reader<'a>, at: u16) -> Option<Result<Item<'a>, RecordError>> {
-    let dif = *body.rest().first()?;
-    Some(match dif {
-        0x2F => body.byte().map(|_| Item::Filler { at }).map_err(Into::into),
-        0x0F | 0x1F => {
-            let all = body.rest();
-            let taken = body.take(all.len()).map(|bytes| bytes.get(1..).unwrap_or_default());
-            taken.map(|bytes| Item::Manufacturer { bytes, at, more_follows: dif == 0x1F }).map_err(Into::into)
-        }
-        _ => Header::read(body).and_then(|header| Record::read(header, at, body)).map(Item::Record),
-    })
 }
 
 impl<'a> Iterator for Items<'a> {
     type Item = Result<Item<'a>, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
+        // Over, unless this time something comes out well.
+        if core::mem::replace(&mut self.done, true) {
             return None;
         }
-        let item = self.step();
-        self.done = !matches!(item, Some(Ok(_)));
-        item
+        let at = self.body.at();
+        let header = match &mut self.heads {
+            Some(heads) if heads.rest().is_empty() => return None,
+            Some(heads) => Header::read(heads),
+            None => {
+                let dif = *self.body.rest().first()?;
+                if let Some(item) = self.special(dif, at) {
+                    self.done = false;
+                    return Some(Ok(item));
+                }
+                Header::read(&mut self.body)
+            }
+        };
+        let record = match &header {
+            Ok(header) => Record::read(header, at, &mut self.body),
+            Err(error) => Err(*error),
+        };
+        self.done = record.is_err();
+        Some(record.map(Item::Record))
     }
 }
 

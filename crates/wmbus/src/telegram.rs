@@ -6,7 +6,7 @@
 mod modes;
 mod refused;
 
-use modes::{Job, in_the_clear};
+use modes::Job;
 pub use refused::{Check, Damage, Refused, Unsupported};
 
 use crate::address::Meter;
@@ -71,8 +71,8 @@ pub struct Telegram<'a> {
     /// The application's bytes in the clear, without the marker `2F 2F` and the authentication tag: a part of
     /// `message`.
     pub body: &'a [u8],
-    /// How many bytes of the body were enciphered or need no enciphering; what stands behind was sent in the clear
-    /// although a key protects the rest, and nothing vouches for it.
+    /// How many bytes of the body were enciphered, or authenticated, or need no enciphering; what stands behind was
+    /// sent in the clear although a key protects the rest, and nothing vouches for it.
     pub protected: usize,
 }
 
@@ -186,7 +186,7 @@ impl<'a> Sealed<'a> {
     /// One of the typed reasons; nothing of the content is given away then.
     pub fn open(self, key: Option<&Cipher>, policy: Policy) -> Result<Telegram<'a>, Refused> {
         let Self { link, extended, bytes, .. } = self;
-        if !link.control.carries_data() && bytes.is_empty() {
+        if !link.control.carries_data() {
             return Err(Refused::NoData(link.control));
         }
         let Some((extended_link, session)) =
@@ -323,7 +323,11 @@ fn open_transport<'a>(
     }
     let afl = reassembled.or(layers.afl);
     let owner = layers.transport.and_then(|transport| transport.meter).unwrap_or(link.meter);
-    let job = Job { owner, afl: afl.as_ref(), key, policy };
+    let opened_outside = outer.is_some_and(|outer| outer.scheme != Scheme::None);
+    if opened_outside && owner != link.meter && policy == Policy::Strict {
+        return Err(Refused::OtherMeter);
+    }
+    let job = Job { owner, afl: afl.as_ref(), key, outer, policy };
     let mode = layers.transport.map_or(Mode::None, |transport| transport.configuration.mode());
     let (mut security, skip, protected) = match (mode, layers.transport) {
         (Mode::Aes128Cbc, Some(transport)) => {
@@ -340,7 +344,7 @@ fn open_transport<'a>(
             layers.body - layers.start,
         )?,
         (Mode::Unsupported(number), _) => return Err(Refused::Unsupported(Unsupported::Mode(number))),
-        _ => in_the_clear(outer, key.is_some(), policy, bytes.get(layers.body..).unwrap_or_default())?,
+        _ => job.in_the_clear(bytes.get(layers.body..).unwrap_or_default())?,
     };
     if let Some(outer) = outer {
         security.verified.payload_crc = outer.verified.payload_crc;

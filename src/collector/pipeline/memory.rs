@@ -45,9 +45,8 @@ impl Collector {
         (start, kernel, calendar): (Uptime, i64, Calendar),
         memory: &Memory,
     ) -> Self {
-        let entries = || {
-            checkpoint::read_meters(&memory.meters).chain(checkpoint::read_meters(&memory.meters_since))
-        };
+        let entries =
+            || checkpoint::read_meters(&memory.meters).chain(checkpoint::read_meters(&memory.meters_since));
         let newest = entries().map(|entry| entry.heard).max().unwrap_or_default();
         let times = Times::new(calendar, start, kernel, newest);
         let now = times.steady(start);

@@ -72,7 +72,8 @@ impl Collector {
                     quarantined: to_u64(state.guard.quarantined()),
                     sealed: state.sealed.as_ref().map_or(0, |waiting| waiting.kept()),
                 };
-                let nothing = refusing.refused.is_empty() && refusing.quarantined == 0 && refusing.sealed == 0;
+                let nothing =
+                    refusing.refused.is_empty() && refusing.quarantined == 0 && refusing.sealed == 0;
                 (!nothing).then_some(refusing)
             })
             .collect();

@@ -23,12 +23,8 @@ impl Half {
             OfCollect::Status => return Answer::of(&self.status()),
             OfCollect::KeysList => return Answer::of(&self.marks()),
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
-            OfCollect::KeysAdd { keys } => {
-                self.add(&keys).map(|added| Answer::of(&added))
-            }
-            OfCollect::MeterKey { meter, sealed } => {
-                self.take_key(meter, &sealed).map(|()| Answer::of(&()))
-            }
+            OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
+            OfCollect::MeterKey { meter, sealed } => self.take_key(meter, &sealed).map(|()| Answer::of(&())),
             OfCollect::Erase { meter, from, to } => {
                 self.erase(meter, from, to).await.map(|()| Answer::of(&()))
             }
@@ -162,8 +158,7 @@ impl Half {
     }
 
     async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {
-        let _ = (meter, from, to);
-        Err("this version cannot erase yet".to_owned())
+        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())
     }
 }
 

@@ -159,10 +159,7 @@ impl Running {
 impl Wrong<'_> {
     /// The kinds of problems with their texts.
     pub(super) fn problems(&self) -> [(ProblemKind, Option<&str>); 2] {
-        [
-            (ProblemKind::ReceiverGone, self.gone.as_deref()),
-            (ProblemKind::ReceiverDeaf, self.deaf.as_deref()),
-        ]
+        [(ProblemKind::ReceiverGone, self.gone.as_deref()), (ProblemKind::ReceiverDeaf, self.deaf.as_deref())]
     }
 }
 

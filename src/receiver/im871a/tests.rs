@@ -413,6 +413,11 @@ proptest! {
     }
 
     #[test]
+    fn any_frames_whose_checksum_is_right(bytes in vec(any::<u8>(), 0..1000)) {
+        fuzzing::im871a_framed(&bytes);
+    }
+
+    #[test]
     fn frames_with_a_byte_changed(at in 0usize..62, value in any::<u8>()) {
         let mut device = Device::default();
         let mut bytes: Vec<u8> = device.input(&[0xA5, 1, 3, 4, 0, 2, 0x0A, 0], 57_600).concat();

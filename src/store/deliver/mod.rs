@@ -1,5 +1,10 @@
 //! `deliver.db`: written and read by the delivering half alone.
 
+mod desk;
+mod recover;
+mod uplink;
+
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use messages::batch::{Body, EncodeError, Epoch, Missing, Record, Seq, Stream};
@@ -8,34 +13,42 @@ use messages::{MeterId, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::sqlite::{self, Migrations};
+use super::trouble::Trouble;
+use super::watch::Watch;
 use super::{Block, NewBlock, StoreError, stream};
+
+pub use desk::{Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
+pub use uplink::Cursor;
 
 const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 
-fn file(directory: &Path) -> PathBuf {
-    directory.join("store").join("deliver.db")
-}
+const FILE: &str = "deliver.db";
 
 /// The delivering half's store: the stream `mails`, the mail queue, the portal's documents.
 #[derive(Debug)]
 pub struct DeliverStore {
     pub(super) connection: Connection,
     epoch: Epoch,
+    /// Damaged blocks that reading came across.
+    found: RefCell<stream::Found>,
+    path: PathBuf,
+    watch: Watch,
+    troubles: RefCell<Vec<Trouble>>,
 }
 
 impl DeliverStore {
-    /// Opens the store below `directory`, or makes it.
+    /// Opens the store below `directory`, or makes it. A damaged one is set aside, and what can be read of it taken over
+    /// into the new one: see [`DeliverStore::troubles`].
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = file(directory);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let connection = sqlite::open(&path, MIGRATIONS)?;
-        let epoch = stream::epoch(&connection)?;
-        Ok(Self { connection, epoch })
+        let mut store = match Self::open_files(directory) {
+            Err(StoreError::Damaged(reason)) => Self::replace(directory, reason)?,
+            other => other?,
+        };
+        store.salvage(directory)?;
+        Ok(store)
     }
 
     /// The numbering of the stream `mails`.
@@ -49,9 +62,7 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn append(&mut self, records: &[Record], at: Option<Time>) -> Result<Seq, StoreError> {
-        let body = Body::encode(records).map_err(unwritable)?;
-        let records = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let block = NewBlock { stream: Stream::Mails, nonce: stream::nonce(), records, body };
+        let block = mails_block(records)?;
         let transaction = sqlite::begin(&mut self.connection)?;
         let seq = stream::insert(&transaction, &block, at)?;
         transaction.commit()?;
@@ -88,7 +99,9 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn blocks(&self, after: Seq, most: usize) -> Result<Vec<Block>, StoreError> {
-        stream::blocks(&self.connection, Stream::Mails, after, most)
+        let (blocks, missing) = stream::read(&self.connection, Stream::Mails, after, most)?;
+        self.found.borrow_mut().add(Stream::Mails, missing);
+        Ok(blocks)
     }
 
     /// Numbers of the stream `mails` above `after` that can never be sent.
@@ -96,7 +109,9 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn missing(&self, after: Seq) -> Result<Missing, StoreError> {
-        stream::missing(&self.connection, Stream::Mails, after)
+        let mut ranges = stream::missing(&self.connection, Stream::Mails, after)?;
+        ranges.extend(self.found.borrow().of(Stream::Mails));
+        Ok(Missing::from_ranges(ranges))
     }
 
     /// The portal's settings for this gateway, if it ever sent any.
@@ -104,9 +119,7 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn gateway_config(&self) -> Result<Option<GatewayConfig>, StoreError> {
-        let body: Option<String> =
-            self.connection.query_row("SELECT body FROM gateway", [], |row| row.get(0)).optional()?;
-        body.map(|body| read_document(&body)).transpose()
+        gateway_config(&self.connection)
     }
 
     /// Stores the portal's settings, and deletes the documents of meters that are not in their list.
@@ -138,9 +151,24 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn document(&self, meter: MeterId) -> Result<Option<MeterConfig>, StoreError> {
-        let mut statement = self.connection.prepare_cached("SELECT body FROM document WHERE meter = ?1")?;
-        let body: Option<String> = statement.query_row([meter.as_str()], |row| row.get(0)).optional()?;
-        body.map(|body| read_document(&body)).transpose()
+        document(&self.connection, meter)
+    }
+
+    /// When the portal was last heard.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn portal_seen(&self) -> Result<Option<Time>, StoreError> {
+        let seconds: Option<i64> = stream::meta(&self.connection, PORTAL_SEEN)?;
+        Ok(seconds.and_then(Time::from_unix))
+    }
+
+    /// Stores when the portal was last heard: contacts of customers lapse 30 days after it. Once an hour is enough.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn set_portal_seen(&mut self, at: Time) -> Result<(), StoreError> {
+        stream::set_meta(&self.connection, PORTAL_SEEN, at.unix())
     }
 
     /// Every meter that has a document, and its version.
@@ -168,6 +196,28 @@ impl DeliverStore {
         Ok(())
     }
 }
+
+fn gateway_config(connection: &Connection) -> Result<Option<GatewayConfig>, StoreError> {
+    let body: Option<String> =
+        connection.query_row("SELECT body FROM gateway", [], |row| row.get(0)).optional()?;
+    body.map(|body| read_document(&body)).transpose()
+}
+
+fn document(connection: &Connection, meter: MeterId) -> Result<Option<MeterConfig>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT body FROM document WHERE meter = ?1")?;
+    let body: Option<String> = statement.query_row([meter.as_str()], |row| row.get(0)).optional()?;
+    body.map(|body| read_document(&body)).transpose()
+}
+
+/// A new block of the stream `mails`.
+fn mails_block(records: &[Record]) -> Result<NewBlock, StoreError> {
+    let body = Body::encode(records).map_err(unwritable)?;
+    let records = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    Ok(NewBlock { stream: Stream::Mails, nonce: stream::nonce(), records, body })
+}
+
+/// When the portal was last heard, among the values that there are once.
+const PORTAL_SEEN: &str = "portal_seen";
 
 fn read_document<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, StoreError> {
     // The parser's own message could repeat what it read.

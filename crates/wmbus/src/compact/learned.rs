@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::compact::{Kind, MAX_HEADS, Signature, usable};
+use crate::compact::{Kind, MAX_HEADS, Signature, Source, table, usable};
 use crate::record::{Item, Items};
 use crate::transport::Application;
 
@@ -64,6 +64,9 @@ impl Learned {
         };
         let Some(heads) = heads.filter(|heads| usable(heads)) else { return Outcome::NotLearned };
         let signature = Signature::of(&heads);
+        if contradicts_the_table(signature, &heads) {
+            return Outcome::NotLearned;
+        }
         if let Some(layout) = self.layouts.iter_mut().find(|layout| layout.is(kind, signature)) {
             if layout.heads != heads {
                 // Two layouts with one signature: what was there stays, unless it was never confirmed.
@@ -89,7 +92,8 @@ impl Learned {
     pub fn restore(&mut self, stored: StoredLayout<'_>) -> bool {
         let signature = Signature::of(stored.heads);
         let known = self.layouts.iter().any(|layout| layout.is(stored.kind, signature));
-        if known || self.layouts.is_full() || !usable(stored.heads) {
+        let usable = usable(stored.heads) && !contradicts_the_table(signature, stored.heads);
+        if known || self.layouts.is_full() || !usable {
             return false;
         }
         let heads = stored.heads.iter().copied().collect();
@@ -115,6 +119,12 @@ impl Layout {
     fn is(&self, kind: Kind, signature: Signature) -> bool {
         self.signature == signature && self.kind == kind
     }
+}
+
+/// Whether a built-in layout that real meters confirmed has the same signature and other heads. It is easy to make such
+/// heads, and AES-CTR does not say who made them; an inferred layout gives way.
+fn contradicts_the_table(signature: Signature, heads: &[u8]) -> bool {
+    table::find(signature).is_some_and(|(row, source)| source == Source::BuiltIn && row != heads)
 }
 
 /// The heads of a full frame's records, fillers left out. `None` where a compact frame could not stand for it.

@@ -84,6 +84,40 @@ fn the_table_opens_a_multical_21_that_was_never_heard_in_full() {
     );
 }
 
+/// Volume with three extensions that were picked for their signature.
+fn heads_with(signature: Signature) -> [u8; 5] {
+    let all =
+        (0..1u32 << 21).map(|n| [n & 0x7F, n >> 7 & 0x7F, n >> 14].map(|byte| u8::try_from(byte).unwrap()));
+    let mut heads = all.map(|[x, y, z]| [0x04, 0x93, 0x80 | x, 0x80 | y, z]);
+    heads.find(|heads| Signature::of(heads) == signature).unwrap()
+}
+
+#[test]
+fn a_forged_layout_does_not_take_the_place_of_one_in_the_table() {
+    let mut learned = Learned::default();
+    for (row, outcome) in [(0xEDA8u16, Outcome::NotLearned), (0x6821, Outcome::Learned)] {
+        let signature = Signature(row.swap_bytes());
+        let full = [heads_with(signature).as_slice(), &[1, 2, 3, 4]].concat();
+        learned.learn(meter().into(), Application::Records, &full);
+        assert_eq!(learned.learn(meter().into(), Application::Records, &full), outcome, "{signature}");
+        let stored = StoredLayout { kind: meter().into(), heads: &full[..5] };
+        assert_eq!(Learned::default().restore(stored), outcome == Outcome::Learned);
+    }
+    let body = unhex("EDA8 6AB6 7100 08190000 08190000 7F 13");
+    assert_eq!(Compact::read(&body).unwrap().items(&learned, meter()).unwrap().1, Source::BuiltIn);
+}
+
+#[test]
+fn a_record_of_a_compact_frame_says_where_its_data_stands_in_the_body() {
+    let body = unhex("EDA8 6AB6 7100 08190000 08190000 7F 13");
+    let learned = Learned::default();
+    let (items, _) = Compact::read(&body).unwrap().items(&learned, meter()).unwrap();
+    for record in Records::from(items).map(Result::unwrap) {
+        let at = usize::from(record.at);
+        assert_eq!(body.get(at..at + record.data.len()), Some(record.data));
+    }
+}
+
 #[test]
 fn a_format_frame_teaches_too_and_a_wrong_one_does_not() {
     let mut learned = Learned::default();

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::record::{DataField, Record};
+
 /// A condition that a meter reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -158,8 +160,12 @@ impl Info {
     }
 }
 
-/// Reads the data of an info record: one to four bytes, low byte first.
-pub(crate) fn read(layout: &'static InfoLayout, data: &[u8]) -> Option<Info> {
+/// Reads the data of an info record: one to four bytes of a fixed size, low byte first.
+pub(crate) fn read(layout: &'static InfoLayout, record: &Record<'_>) -> Option<Info> {
+    let data = match record.header.field {
+        DataField::Integer(_) | DataField::Bcd(_) => record.data,
+        DataField::None | DataField::Real | DataField::Variable => return None,
+    };
     let mut wide = [0; 4];
     wide.get_mut(..data.len())?.copy_from_slice(data);
     (!data.is_empty()).then_some(Info { bits: u32::from_le_bytes(wide), layout })

@@ -5,10 +5,12 @@
 //! 403, 602 and 603, and public telegrams.
 
 use crate::address::Manufacturer;
+use crate::decimal::Decimal;
 use crate::meter::info::{InfoCode, InfoLayout};
-use crate::meter::{Amount, Field, Model, Profile, Reading, What};
+use crate::meter::{Amount, Field, Model, Period, Profile, Reading, Statistic, What};
 
-const HEAT: &[u8] = &[0x04, 0x0A, 0x0B, 0x0C, 0x0D];
+/// Heat and cooling, wherever the flow sensor sits.
+pub(crate) const HEAT: &[u8] = &[0x04, 0x0A, 0x0B, 0x0C, 0x0D];
 
 /// The family.
 pub static PROFILE: Profile = Profile {
@@ -40,20 +42,28 @@ pub static PROFILE: Profile = Profile {
     finish: broken_sensors,
 };
 
-/// A broken sensor is sent as 0.00 or 185.00 °C beside an info code that says so: no temperature.
-fn broken_sensors(reading: &mut Reading) {
-    let Some(info) = reading.info else { return };
+/// A broken sensor is sent as 0.00 or 185.00 °C beside an info code that says so: no temperature. The code tells of
+/// now; 185.00 is beyond what the meters measure at any time.
+pub(crate) fn broken_sensors(reading: &mut Reading) {
     let broken = |what: What| {
         let codes = match what {
-            What::FlowTemperature => [T1_ABOVE, T1_BELOW],
-            What::ReturnTemperature => [T2_ABOVE, T2_BELOW],
+            What::FlowTemperature | What::WaterTemperature => [T1_ABOVE, T1_BELOW, T1_OUTSIDE],
+            What::ReturnTemperature => [T2_ABOVE, T2_BELOW, T2_OUTSIDE],
             _ => return false,
         };
-        info.codes().any(|code| codes.contains(&code))
+        reading.info.is_some_and(|info| info.codes().any(|code| codes.contains(&code)))
     };
-    let difference = broken(What::FlowTemperature) || broken(What::ReturnTemperature);
+    let (t1, t2) = (broken(What::FlowTemperature), broken(What::ReturnTemperature));
     for measure in &mut reading.measures {
-        if broken(measure.what) || difference && measure.what == What::TemperatureDifference {
+        let now = measure.period == Period::Now && measure.statistic == Statistic::Actual;
+        let top = || measure.amount == Amount::Number(Decimal::new(185, 0));
+        let absent = match measure.what {
+            What::FlowTemperature | What::WaterTemperature => now && t1 || top(),
+            What::ReturnTemperature => now && t2 || top(),
+            What::TemperatureDifference => now && (t1 || t2),
+            _ => false,
+        };
+        if absent {
             measure.amount = Amount::Absent;
         }
     }
@@ -63,6 +73,8 @@ const T1_ABOVE: InfoCode = InfoCode::Named("t1_above_range");
 const T2_ABOVE: InfoCode = InfoCode::Named("t2_above_range");
 const T1_BELOW: InfoCode = InfoCode::Named("t1_below_range");
 const T2_BELOW: InfoCode = InfoCode::Named("t2_below_range");
+const T1_OUTSIDE: InfoCode = InfoCode::Named("t1_outside_range");
+const T2_OUTSIDE: InfoCode = InfoCode::Named("t2_outside_range");
 
 /// `FF22` of MULTICAL 303 (sixteen bits), 403, 603 and 803 (32 bits). Bit 2 has two meanings in the documents: a sensor
 /// error or an external alarm.
@@ -106,8 +118,8 @@ static INFO_32: InfoLayout = InfoLayout {
 pub(crate) static FLAGS_16: InfoLayout = InfoLayout {
     bits: &[
         (0, InfoCode::Named("supply_interrupted")),
-        (2, InfoCode::Named("t2_outside_range")),
-        (3, InfoCode::Named("t1_outside_range")),
+        (2, T2_OUTSIDE),
+        (3, T1_OUTSIDE),
         (4, InfoCode::Named("v1_communication_error")),
         (5, InfoCode::Named("t3_outside_range")),
         (6, InfoCode::Named("cold_water_leak")),

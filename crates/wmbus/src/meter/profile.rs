@@ -84,7 +84,7 @@ impl Profile {
     #[must_use]
     pub fn model(&self, meter: Meter) -> Option<&'static Model> {
         let is = |model: &&Model| {
-            model.manufacturer == meter.manufacturer
+            model.manufacturer == meter.manufacturer.unmarked()
                 && model.version == meter.version
                 && model.devices.contains(&meter.device.0)
         };
@@ -110,6 +110,7 @@ impl Profile {
 /// A field that the open standard gives its meaning. `None` for what is no measure.
 pub(crate) fn standard(profile: &Profile, record: &Record<'_>) -> Option<What> {
     if record.modifiers.unknown
+        || record.modifiers.future
         || record.modifiers.manufacturer_from.is_some()
         || record.modifiers.per.is_some()
     {

@@ -87,6 +87,63 @@ fn a_heat_meter_with_broken_sensors_has_no_temperatures() {
 }
 
 #[test]
+fn a_broken_sensor_has_no_temperature_now_whichever_word_says_so() {
+    // Bits 2 and 3 of FD17: t2 and t1 outside range. The highest of last month, and t1 - t2 of then, stay.
+    let body = "02FD170C00 02590000 025D4448 0261BCB7 5259102 7".replace(' ', "");
+    assert_eq!(
+        lines("KAM.12345678.1C.04", &body),
+        [
+            "flow_temperature actual now absent °C",
+            "return_temperature actual now absent °C",
+            "temperature_difference actual now absent K",
+            "flow_temperature maximum last_month 100.00 °C",
+            "info t2_outside_range t1_outside_range",
+        ]
+    );
+    let water = lines("KAM.12345678.33.16", "02FD170800 02590000");
+    assert_eq!(water, ["water_temperature actual now absent °C", "info t1_outside_range"]);
+    let lines = lines("KAM.12345678.34.04", "02594448 025D102 7".replace(' ', "").as_str());
+    assert_eq!(lines, ["flow_temperature actual now absent °C", "return_temperature actual now 100.00 °C"]);
+}
+
+#[test]
+fn info_codes_of_the_log_are_not_those_of_now() {
+    assert_eq!(lines("KAW.53820306.3C.16", "12FF250100 02FF250000").last().unwrap(), "info ");
+    assert!(lines("KAW.53820306.3C.16", "12FF250100").is_empty());
+    assert!(lines("KAW.53820306.3C.16", "0DFF25 C2 0100").is_empty(), "of variable length");
+}
+
+#[test]
+fn a_generation_that_is_not_listed_is_read_as_its_relatives() {
+    for (meter, name) in [
+        ("KAM.12345678.22.16", "MULTICAL 21 / flowIQ 2101, 3100"),
+        ("KAW.12345678.44.06", "flowIQ 2200"),
+        ("KAM.12345678.41.0D", "MULTICAL 302, 303, 402, 403, 602, 603, 803"),
+        ("KAM.12345678.41.02", "OMS"),
+        ("ELS.12345678.22.16", "OMS"),
+    ] {
+        assert_eq!(profile(meter.parse().unwrap()).name, name, "{meter}");
+    }
+    // Bit 15 of the manufacturer: the address is unique only locally.
+    let local = Meter::from_link([0x2D, 0xAC, 0x78, 0x56, 0x34, 0x12, 0x33, 0x16]);
+    assert_eq!(profile(local).name, "MULTICAL 62");
+}
+
+#[test]
+fn what_is_to_come_or_is_no_amount_is_no_measure() {
+    // The date of the next reading, at phase L1, a name, a time of day.
+    let body = "42EC7E 5F38 02FDC8FC01 FD08 0DFD11 02 4241 036D 010203 0413 01000000";
+    assert_eq!(lines("ELS.12345678.22.02", body), ["volume actual now 0.001 m³"]);
+}
+
+#[test]
+fn the_number_of_the_meter_itself_is_not_that_of_an_input() {
+    let body = unhex("844013 01000000 0413 02000000");
+    let reading = Reading::of("DME.22332233.63.07".parse().unwrap(), Records::full(&body)).unwrap();
+    assert_eq!(reading.now(What::Volume), Some(Decimal::new(2, -3)));
+}
+
+#[test]
 fn families_do_not_claim_each_others_meters() {
     for (at, profile) in PROFILES.iter().enumerate() {
         for model in profile.models {

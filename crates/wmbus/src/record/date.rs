@@ -39,7 +39,7 @@ impl Date {
     /// Type G: two bytes. `None` if it is marked invalid or names no single day ("every month").
     #[must_use]
     pub fn from_type_g([b0, b1]: [u8; 2]) -> Option<Self> {
-        let year = u16::from(year_of_century(b0, b1));
+        let year = year_of_century(b0, b1)?;
         let century = if year <= 80 { 2000 } else { 1900 };
         Self::checked(century + year, b1 & 0x0F, b0 & 0x1F)
     }
@@ -73,7 +73,7 @@ impl DateTime {
         if b0 & 0x80 != 0 {
             return None;
         }
-        let year = u16::from(year_of_century(b2, b3));
+        let year = year_of_century(b2, b3)?;
         let hundreds = u16::from(b1 >> 5 & 0b11);
         let year = if hundreds == 0 && year <= 80 { 2000 + year } else { 1900 + 100 * hundreds + year };
         let date = Date::checked(year, b3 & 0x0F, b2 & 0x1F)?;
@@ -113,9 +113,9 @@ fn time(hour: u8, minute: u8, second: Option<u8>) -> Option<Time> {
     fits.then_some(Time { hour, minute, second })
 }
 
-/// Seven bits: three in the day's byte, four in the month's.
-fn year_of_century(day: u8, month: u8) -> u8 {
-    (month & 0xF0) >> 1 | day >> 5
+/// Seven bits: three in the day's byte, four in the month's. 127 stands for every year, the rest above 99 for none.
+fn year_of_century(day: u8, month: u8) -> Option<u16> {
+    Some((month & 0xF0) >> 1 | day >> 5).filter(|year| *year <= 99).map(u16::from)
 }
 
 impl fmt::Display for Date {
@@ -159,6 +159,9 @@ mod tests {
         assert_eq!(Date::from_type_g([0x1E, 0x02]), None, "the thirtieth of February");
         assert_eq!(DateTime::from_type_f([0xB2, 0x37, 0x1F, 0x15]), None);
         assert_eq!(DateTime::from_type_f([0x3F, 0x37, 0x1F, 0x15]), None, "every minute");
+        assert_eq!(Date::from_type_g([0xE1, 0xF1]), None, "the first of January of every year");
+        assert_eq!(DateTime::from_type_f([0x32, 0x37, 0xFF, 0xF5]), None, "every year");
+        assert_eq!(Date::from_type_g([0x81, 0xC1]), None, "a hundred is no year of a century");
     }
 
     #[test]

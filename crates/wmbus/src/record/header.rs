@@ -143,26 +143,43 @@ impl<'a> Header<'a> {
 
     /// Reads one head. The DIF is not one of the special ones.
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, RecordError> {
-        let (start, whole) = (reader.at(), reader.rest());
-        let dif = reader.byte()?;
-        let field = DataField::from_dif(dif).ok_or(RecordError::ReservedDif { at: start, dif })?;
+        let parts = Parts::read(reader)?;
+        let Parts { bytes, dif, difes, field, table, code, extensions, text } = parts;
         let (mut storage, mut tariff, mut subunit) = (u64::from(dif >> 6 & 1), 0u32, 0u16);
-        let mut last = dif;
-        for k in 0.. {
-            if last & EXTENSION == 0 {
-                break;
-            }
-            if k == MAX_EXTENSIONS {
-                return Err(RecordError::TooManyExtensions { at: start });
-            }
-            last = reader.byte()?;
-            storage |= u64::from(last & 0x0F) << (1 + 4 * k);
-            tariff |= u32::from(last >> 4 & 0b11) << (2 * k);
-            subunit |= u16::from(last >> 6 & 1) << k;
+        for (k, dife) in difes.iter().enumerate() {
+            storage |= u64::from(dife & 0x0F) << (1 + 4 * k);
+            tariff |= u32::from(dife >> 4 & 0b11) << (2 * k);
+            subunit |= u16::from(dife >> 6 & 1) << k;
         }
-        let vif_at = usize::from(reader.at() - start);
+        let (vif_at, function) = (1 + difes.len(), Function::from_dif(dif));
+        Ok(Self { bytes, vif_at, function, storage, tariff, subunit, field, table, code, extensions, text })
+    }
+}
+
+/// Where the parts of a head are, before anybody asks what they mean.
+pub(crate) struct Parts<'a> {
+    /// All of it.
+    pub(crate) bytes: &'a [u8],
+    dif: u8,
+    difes: &'a [u8],
+    pub(crate) field: DataField,
+    table: Table,
+    code: u8,
+    extensions: &'a [u8],
+    text: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// Inlined, so that what a caller does not look at costs nothing.
+    #[inline(always)]
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, RecordError> {
+        let start = *reader;
+        let dif = reader.byte()?;
+        let field =
+            DataField::from_dif(dif).ok_or_else(|| RecordError::ReservedDif { at: start.at(), dif })?;
+        let difes = extensions(dif, &start, reader)?;
         let vif = reader.byte()?;
-        let (table, code, mut last) = match vif {
+        let (table, code, last) = match vif {
             0xFB => table_byte(Table::Fb, reader)?,
             0xFD => table_byte(Table::Fd, reader)?,
             0xEF => table_byte(Table::Reserved, reader)?,
@@ -170,16 +187,7 @@ impl<'a> Header<'a> {
             0x7C | 0xFC => (Table::PlainText, 0x7C, vif),
             _ => (Table::Primary, vif & !EXTENSION, vif),
         };
-        let vifes = reader.rest();
-        let mut count = 0;
-        while last & EXTENSION != 0 {
-            if count == MAX_EXTENSIONS {
-                return Err(RecordError::TooManyExtensions { at: start });
-            }
-            last = reader.byte()?;
-            count += 1;
-        }
-        let extensions = vifes.get(..count).unwrap_or_default();
+        let extensions = extensions(last, &start, reader)?;
         let text = match table {
             Table::PlainText => {
                 let length = reader.byte()?;
@@ -187,9 +195,24 @@ impl<'a> Header<'a> {
             }
             _ => &[],
         };
-        let bytes = whole.get(..usize::from(reader.at() - start)).unwrap_or_default();
-        let function = Function::from_dif(dif);
-        Ok(Self { bytes, vif_at, function, storage, tariff, subunit, field, table, code, extensions, text })
+        let length = start.rest().len() - reader.rest().len();
+        let bytes = start.rest().get(..length).unwrap_or_default();
+        Ok(Self { bytes, dif, difes, field, table, code, extensions, text })
+    }
+}
+
+/// The extensions behind a byte: each says whether another follows.
+#[inline]
+fn extensions<'a>(before: u8, start: &Reader<'a>, reader: &mut Reader<'a>) -> Result<&'a [u8], RecordError> {
+    if before & EXTENSION == 0 {
+        return Ok(&[]);
+    }
+    let rest = reader.rest();
+    let count = rest.iter().take(MAX_EXTENSIONS).position(|byte| byte & EXTENSION == 0);
+    match count {
+        Some(last) => Ok(reader.take(last + 1)?),
+        None if rest.len() < MAX_EXTENSIONS => Ok(reader.take(rest.len() + 1)?),
+        None => Err(RecordError::TooManyExtensions { at: start.at() }),
     }
 }
 

@@ -34,7 +34,8 @@ pub enum Value<'a> {
 pub enum Absent {
     /// The record has no data by its head.
     NoData,
-    /// The value that stands for "not available": the lowest of its size, or a date marked invalid.
+    /// The value that stands for "not available": the lowest of its size, of counters the highest, or a date marked
+    /// invalid.
     NotAvailable,
     /// Decimal digits beyond nine.
     NotDecimal,
@@ -79,6 +80,7 @@ impl fmt::Debug for Text<'_> {
 }
 
 /// Takes a record's data off the reader: all its bytes, and the part that is the value itself.
+#[inline(always)]
 pub(crate) fn take<'a>(
     field: DataField,
     reader: &mut Reader<'a>,
@@ -113,9 +115,10 @@ fn variable<'a>(reader: &mut Reader<'a>) -> Result<Coded<'a>, RecordError> {
     let low = usize::from(lvar & 0x0F);
     Ok(match lvar {
         0x00..=0xBF => Coded::Text(reader.take(usize::from(lvar))?),
-        0xC0..=0xC9 => Coded::Bcd(reader.take(low)?, false),
-        0xD0..=0xD9 => Coded::Bcd(reader.take(low)?, true),
-        0xE0..=0xEF => Coded::Integer(reader.take(low)?),
+        0xC0 | 0xD0 | 0xE0 => Coded::Nothing,
+        0xC1..=0xC9 => Coded::Bcd(reader.take(low)?, false),
+        0xD1..=0xD9 => Coded::Bcd(reader.take(low)?, true),
+        0xE1..=0xEF => Coded::Integer(reader.take(low)?),
         0xF0..=0xF4 => Coded::Bytes(reader.take(4 * (usize::from(lvar) - 0xEC))?),
         0xF5 => Coded::Bytes(reader.take(48)?),
         0xF6 => Coded::Bytes(reader.take(64)?),
@@ -135,31 +138,37 @@ pub(crate) fn interpret<'a>(
         (_, Coded::Nothing) => Value::Absent(Absent::NoData),
         (Kind::Raw, Coded::Text(bytes) | Coded::Bytes(bytes) | Coded::Integer(bytes)) => Value::Bytes(bytes),
         (Kind::Raw, _) => Value::Bytes(raw),
+        // Of variable length it would be type M, whose layout is not public; digits are no type at all.
+        (Kind::Date | Kind::Moment, Coded::Integer(bytes)) if bytes.len() == raw.len() => {
+            calendar(bytes).unwrap_or(absent)
+        }
+        (Kind::Date | Kind::Moment, _) => Value::Bytes(raw),
         (_, Coded::Text(bytes)) => Value::Text(Text(bytes)),
         (_, Coded::Bytes(bytes)) => Value::Bytes(bytes),
-        (Kind::Date | Kind::Moment, Coded::Integer(bytes)) => calendar(bytes).unwrap_or(absent),
         (_, Coded::Real(bytes)) => Decimal::from_real32(f32::from_le_bytes(bytes))
             .and_then(|number| number.shifted(meaning.exponent))
-            .map_or(Value::Absent(Absent::NotFinite), |number| number_with(number, offset)),
+            .map_or(Value::Absent(Absent::NotFinite), |number| number_with(number, offset, raw)),
         (_, Coded::Bcd(digits, negative)) => match decimal(digits, negative) {
-            Some(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset),
+            Some(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset, raw),
             None => Value::Absent(Absent::NotDecimal),
         },
         (Kind::Measure, Coded::Integer(bytes)) => match signed(bytes) {
-            Integer::Number(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset),
+            Integer::Number(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset, raw),
             Integer::Lowest => absent,
             Integer::TooLong => Value::Bytes(bytes),
         },
+        (Kind::Counter, Coded::Integer(bytes)) if bytes.iter().all(|byte| *byte == 0xFF) => absent,
         (_, Coded::Integer(bytes)) => match unsigned(bytes) {
-            Some(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset),
+            Some(mantissa) => number_with(Decimal::new(mantissa, meaning.exponent), offset, raw),
             None => Value::Bytes(bytes),
         },
     }
 }
 
-fn number_with<'a>(number: Decimal, offset: Option<Decimal>) -> Value<'a> {
+/// With what is to be added; the bytes as they are if the sum cannot be held.
+fn number_with(number: Decimal, offset: Option<Decimal>, raw: &[u8]) -> Value<'_> {
     let sum = offset.map_or(Some(number), |offset| number.plus(offset));
-    sum.map_or(Value::Absent(Absent::NotFinite), Value::Number)
+    sum.map_or(Value::Bytes(raw), Value::Number)
 }
 
 /// Dates and moments by their length. `None` if marked invalid.
@@ -259,6 +268,16 @@ mod tests {
     }
 
     #[test]
+    fn counters_and_durations_at_their_highest_are_not_available() {
+        number("02FD74 FEFF", 0xFFFE, 0);
+        absent("02FD74 FFFF", Absent::NotAvailable);
+        absent("03 6E FFFFFF", Absent::NotAvailable);
+        absent("02 93 52 FFFF", Absent::NotAvailable);
+        number("01FD08 FF", 255, 0);
+        number("02FD17 FFFF", 0xFFFF, 0);
+    }
+
+    #[test]
     fn decimal_digits_may_be_negative_or_wrong() {
         number("0C14 27048502", 2_850_427, -2);
         number("0A13 23F1", -123, -3);
@@ -285,6 +304,46 @@ mod tests {
         number("0D13 E2 FF7F", 32767, -3);
         value("0DFD3B 03 010203", |r| assert_eq!(r.value, Value::Bytes(&[1, 2, 3])));
         assert!(Records::full(&[0x0D, 0x13, 0xFA]).next().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_number_without_bytes_is_no_zero() {
+        for hex in ["0D13 C0", "0D13 D0", "0D13 E0", "0D6E E0"] {
+            absent(hex, Absent::NoData);
+        }
+    }
+
+    #[test]
+    fn only_whole_binary_fields_are_dates() {
+        value("026C BF28", |r| assert_eq!(r.value, Value::Date(Date::checked(2021, 8, 31).unwrap())));
+        for (hex, data) in
+            [("0D6D E4 32371F15", "E4 32371F15"), ("0D6D 02 BF28", "02 BF28"), ("0A6C 3112", "3112")]
+        {
+            value(hex, |r| assert_eq!(r.value, Value::Bytes(&unhex(data)), "{hex}"));
+        }
+    }
+
+    #[test]
+    fn an_additive_constant_counts_in_the_unit_of_the_table() {
+        number("0493 7B 01000000", 1001, -3);
+        number("0493 78 01000000", 2, -3);
+        // 5 kWh and 1 Wh; 0.5 MWh and 1 MWh; 7 W and 0.001 W.
+        number("0486 7B 05000000", 5001, -3);
+        number("04FB80 7B 05000000", 1500, 0);
+        number("02AB 78 0700", 7001, -6);
+        value("0786 79 FFFFFFFFFFFFFF7F", |r| {
+            assert_eq!(r.value, Value::Bytes(r.data), "a sum beyond 63 bits");
+        });
+    }
+
+    #[test]
+    fn codes_of_the_second_table_of_extensions_are_no_errors() {
+        // 230.1 V at phase L1; code 01 of the first table would say that there is no value.
+        value("02FDC8FC01 FD08", |r| {
+            assert_eq!(r.value, Value::Number(Decimal::new(2301, -1)));
+            assert!(r.modifiers.unknown && r.modifiers.error.is_none());
+        });
+        value("02FDC8FC813C FD08", |r| assert!(r.modifiers.backward, "the first table again"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub enum Quantity {
     Power,
     ReactivePower,
     ApparentPower,
+    CumulativeMaximumPower,
     VolumeFlow,
     MassFlow,
     FlowTemperature,
@@ -83,6 +84,7 @@ impl Quantity {
             Self::Power => "power",
             Self::ReactivePower => "reactive_power",
             Self::ApparentPower => "apparent_power",
+            Self::CumulativeMaximumPower => "cumulative_maximum_power",
             Self::VolumeFlow => "volume_flow",
             Self::MassFlow => "mass_flow",
             Self::FlowTemperature => "flow_temperature",
@@ -141,7 +143,9 @@ impl Quantity {
 pub(crate) enum Kind {
     /// A measure: signed, its lowest value means "not available".
     Measure,
-    /// A number without sign: counters, versions, flags.
+    /// A number without sign whose highest value means "not available" (type C): counters and durations.
+    Counter,
+    /// A number without sign of which every value may be meant: versions, numbers, flags.
     Unsigned,
     /// A day, type G.
     Date,
@@ -158,6 +162,8 @@ pub(crate) struct Meaning {
     /// Empty for what has no unit.
     pub(crate) unit: &'static str,
     pub(crate) exponent: i8,
+    /// The unit of the standard's table as a power of ten of `unit`: Wh is 10^-3 kWh.
+    pub(crate) table_unit: i8,
     pub(crate) kind: Kind,
 }
 
@@ -180,14 +186,14 @@ fn primary(code: u8) -> Meaning {
     let time = TIMES.get(usize::from(code & 0b11)).copied().unwrap_or_default();
     let quarter = (code & 0b11).cast_signed();
     match code {
-        0x00..=0x07 => measure(Quantity::Energy, "kWh", n - 6),
-        0x08..=0x0F => measure(Quantity::Energy, "MJ", n - 6),
+        0x00..=0x07 => measure_in(Quantity::Energy, "kWh", -3, n - 3),
+        0x08..=0x0F => measure_in(Quantity::Energy, "MJ", -6, n),
         0x10..=0x17 => measure(Quantity::Volume, "m³", n - 6),
         0x18..=0x1F => measure(Quantity::Mass, "kg", n - 3),
         0x20..=0x23 => measure(Quantity::OnTime, time, 0),
         0x24..=0x27 => measure(Quantity::OperatingTime, time, 0),
-        0x28..=0x2F => measure(Quantity::Power, "kW", n - 6),
-        0x30..=0x37 => measure(Quantity::Power, "MJ/h", n - 6),
+        0x28..=0x2F => measure_in(Quantity::Power, "kW", -3, n - 3),
+        0x30..=0x37 => measure_in(Quantity::Power, "MJ/h", -6, n),
         0x38..=0x3F => measure(Quantity::VolumeFlow, "m³/h", n - 6),
         0x40..=0x47 => measure(Quantity::VolumeFlow, "m³/min", n - 7),
         0x48..=0x4F => measure(Quantity::VolumeFlow, "m³/s", n - 9),
@@ -197,9 +203,9 @@ fn primary(code: u8) -> Meaning {
         0x60..=0x63 => measure(Quantity::TemperatureDifference, "K", quarter - 3),
         0x64..=0x67 => measure(Quantity::ExternalTemperature, "°C", quarter - 3),
         0x68..=0x6B => measure(Quantity::Pressure, "bar", quarter - 3),
-        0x6C => Meaning { quantity: Quantity::Date, unit: "", exponent: 0, kind: Kind::Date },
-        0x6D => Meaning { quantity: Quantity::DateTime, unit: "", exponent: 0, kind: Kind::Moment },
-        0x6E => unsigned(Quantity::HeatCostAllocator),
+        0x6C => Meaning { kind: Kind::Date, ..unsigned(Quantity::Date) },
+        0x6D => Meaning { kind: Kind::Moment, ..unsigned(Quantity::DateTime) },
+        0x6E => counter(Quantity::HeatCostAllocator, ""),
         0x70..=0x73 => measure(Quantity::AveragingDuration, time, 0),
         0x74..=0x77 => measure(Quantity::ActualityDuration, time, 0),
         0x78 => unsigned(Quantity::FabricationNumber),
@@ -215,22 +221,24 @@ fn fb(code: u8) -> Meaning {
     let one = (code & 0b1).cast_signed();
     let quarter = (code & 0b11).cast_signed();
     match code {
-        0x00..=0x01 => measure(Quantity::Energy, "kWh", one + 2),
+        0x00..=0x01 => measure_in(Quantity::Energy, "kWh", 3, one - 1),
         0x02..=0x03 => measure(Quantity::ReactiveEnergy, "kvarh", one),
         0x04..=0x05 => measure(Quantity::ApparentEnergy, "kVAh", one),
-        0x08..=0x09 => measure(Quantity::Energy, "MJ", one + 2),
+        0x08..=0x09 => measure_in(Quantity::Energy, "MJ", 3, one - 1),
         0x0C..=0x0F => measure(Quantity::Energy, "Mcal", quarter - 1),
         0x10..=0x11 => measure(Quantity::Volume, "m³", one + 2),
         0x14..=0x17 => measure(Quantity::ReactivePower, "kvar", quarter - 3),
-        0x18..=0x19 => measure(Quantity::Mass, "kg", one + 5),
+        0x18..=0x19 => measure_in(Quantity::Mass, "kg", 3, one + 2),
         0x1A..=0x1B => measure(Quantity::RelativeHumidity, "%", one - 1),
         0x21 => measure(Quantity::Volume, "ft³", -1),
-        0x28..=0x29 => measure(Quantity::Power, "kW", one + 2),
+        0x28..=0x29 => measure_in(Quantity::Power, "kW", 3, one - 1),
         0x2C..=0x2F => measure(Quantity::Frequency, "Hz", quarter - 3),
-        0x30..=0x31 => measure(Quantity::Power, "MJ/h", one + 2),
+        0x30..=0x31 => measure_in(Quantity::Power, "MJ/h", 3, one - 1),
         0x34..=0x37 => measure(Quantity::ApparentPower, "kVA", quarter - 3),
         0x74..=0x77 => measure(Quantity::TemperatureLimit, "°C", quarter - 3),
-        0x78..=0x7F => measure(Quantity::Power, "kW", (code & 0b111).cast_signed() - 6),
+        0x78..=0x7F => {
+            measure_in(Quantity::CumulativeMaximumPower, "kW", -3, (code & 0b111).cast_signed() - 3)
+        }
         _ => unsigned(Quantity::Unknown),
     }
 }
@@ -239,7 +247,6 @@ fn fb(code: u8) -> Meaning {
 fn fd(code: u8) -> Meaning {
     let time = TIMES.get(usize::from(code & 0b11)).copied().unwrap_or_default();
     let low = (code & 0x0F).cast_signed();
-    let plain = |quantity, unit| Meaning { unit, ..unsigned(quantity) };
     match code {
         0x08 => unsigned(Quantity::AccessNumber),
         0x09 => unsigned(Quantity::DeviceType),
@@ -256,28 +263,37 @@ fn fd(code: u8) -> Meaning {
         0x1A => unsigned(Quantity::DigitalOutput),
         0x1B => unsigned(Quantity::DigitalInput),
         0x20..=0x23 => unsigned(Quantity::StorageDescriptor),
-        0x24..=0x27 => plain(Quantity::StorageInterval, time),
-        0x28 => plain(Quantity::StorageInterval, "months"),
-        0x29 => plain(Quantity::StorageInterval, "years"),
-        0x2C..=0x2F => plain(Quantity::SinceLastReadout, time),
+        0x24..=0x27 => counter(Quantity::StorageInterval, time),
+        0x28 => counter(Quantity::StorageInterval, "months"),
+        0x29 => counter(Quantity::StorageInterval, "years"),
+        0x2C..=0x2F => counter(Quantity::SinceLastReadout, time),
         0x3A => measure(Quantity::Dimensionless, "", 0),
         0x3B => Meaning { kind: Kind::Raw, ..unsigned(Quantity::RadioContainer) },
-        0x3C..=0x3F => plain(Quantity::TransmissionPeriod, time),
+        0x3C..=0x3F => counter(Quantity::TransmissionPeriod, time),
         0x40..=0x4F => measure(Quantity::Voltage, "V", low - 9),
         0x50..=0x5F => measure(Quantity::Current, "A", low - 12),
-        0x60 => unsigned(Quantity::ResetCounter),
-        0x61 => unsigned(Quantity::CumulationCounter),
+        0x60 => counter(Quantity::ResetCounter, ""),
+        0x61 => counter(Quantity::CumulationCounter, ""),
         0x71 => measure(Quantity::RadioLevel, "dBm", 0),
-        0x74 => plain(Quantity::RemainingBattery, "d"),
+        0x74 => counter(Quantity::RemainingBattery, "d"),
         0x76 => Meaning { kind: Kind::Raw, ..unsigned(Quantity::ManufacturerContainer) },
         _ => unsigned(Quantity::Unknown),
     }
 }
 
 const fn measure(quantity: Quantity, unit: &'static str, exponent: i8) -> Meaning {
-    Meaning { quantity, unit, exponent, kind: Kind::Measure }
+    measure_in(quantity, unit, 0, exponent)
+}
+
+/// `exponent` as in the standard's table, whose unit is 10^`table_unit` of ours.
+const fn measure_in(quantity: Quantity, unit: &'static str, table_unit: i8, exponent: i8) -> Meaning {
+    Meaning { quantity, unit, exponent: exponent + table_unit, table_unit, kind: Kind::Measure }
+}
+
+const fn counter(quantity: Quantity, unit: &'static str) -> Meaning {
+    Meaning { quantity, unit, exponent: 0, table_unit: 0, kind: Kind::Counter }
 }
 
 const fn unsigned(quantity: Quantity) -> Meaning {
-    Meaning { quantity, unit: "", exponent: 0, kind: Kind::Unsigned }
+    Meaning { quantity, unit: "", exponent: 0, table_unit: 0, kind: Kind::Unsigned }
 }

@@ -99,7 +99,14 @@ pub(crate) fn apply(header: &Header<'_>, meaning: &mut Meaning) -> (Modifiers, O
         modifiers.manufacturer_from = Some(0);
         return (modifiers, None);
     }
+    let mut second_table = false;
     for (at, byte) in header.extensions.iter().enumerate() {
+        if core::mem::take(&mut second_table) {
+            // Phases, quadrants and the like, which no profile needs; its codes mean other things in the first table.
+            modifiers.unknown = true;
+            second_table = byte & 0x7F == SECOND_TABLE;
+            continue;
+        }
         let n = (byte & 0b111).cast_signed();
         match byte & 0x7F {
             0x00 => {}
@@ -111,6 +118,8 @@ pub(crate) fn apply(header: &Header<'_>, meaning: &mut Meaning) -> (Modifiers, O
             }
             0x1D | 0x3A | 0x3E => {}
             code @ 0x20..=0x38 => {
+                // Two of them would make a unit that one word cannot name.
+                modifiers.unknown |= modifiers.per.is_some();
                 modifiers.per = Some(PER.get(usize::from(code - 0x20)).copied().unwrap_or(""));
             }
             0x39 => moment(&mut modifiers, meaning),
@@ -119,17 +128,29 @@ pub(crate) fn apply(header: &Header<'_>, meaning: &mut Meaning) -> (Modifiers, O
             0x40 | 0x48 => modifiers.aspect = Some(Aspect::Limit),
             0x41 | 0x49 => {
                 modifiers.aspect = Some(Aspect::Exceeds);
-                *meaning = Meaning { unit: "", exponent: 0, kind: Kind::Unsigned, ..*meaning };
+                *meaning = Meaning { unit: "", exponent: 0, table_unit: 0, kind: Kind::Counter, ..*meaning };
+                offset = None;
             }
             0x42..=0x47 | 0x4A..=0x4F | 0x6A | 0x6B | 0x6E | 0x6F => moment(&mut modifiers, meaning),
             code @ 0x50..=0x67 => {
                 modifiers.aspect = Some(Aspect::Duration);
                 let unit = ["s", "min", "h", "d"].get(usize::from(code & 0b11)).copied().unwrap_or("");
-                *meaning = Meaning { unit, exponent: 0, kind: Kind::Unsigned, ..*meaning };
+                *meaning = Meaning { unit, exponent: 0, table_unit: 0, kind: Kind::Counter, ..*meaning };
+                offset = None;
             }
             0x68 | 0x6C => modifiers.aspect = Some(Aspect::DuringExcess),
             0x70..=0x77 => meaning.exponent = meaning.exponent.saturating_add(n - 6),
-            code @ 0x78..=0x7B => offset = Some(Decimal::new(1, (code & 0b11).cast_signed() - 3)),
+            code @ 0x78..=0x7B => {
+                let constant = Decimal::new(1, (code & 0b11).cast_signed() - 3).shifted(meaning.table_unit);
+                offset = match (offset, constant) {
+                    (Some(sum), Some(constant)) => Decimal::plus(sum, constant),
+                    (sum, constant) => constant.or(sum),
+                };
+            }
+            SECOND_TABLE => {
+                modifiers.unknown = true;
+                second_table = true;
+            }
             0x7D => meaning.exponent = meaning.exponent.saturating_add(3),
             0x7E => modifiers.future = true,
             0x7F => {
@@ -141,6 +162,9 @@ pub(crate) fn apply(header: &Header<'_>, meaning: &mut Meaning) -> (Modifiers, O
     }
     (modifiers, offset)
 }
+
+/// The next extension stands in another table (EN 13757-3, table 16).
+const SECOND_TABLE: u8 = 0x7C;
 
 fn moment(modifiers: &mut Modifiers, meaning: &mut Meaning) {
     modifiers.aspect = Some(Aspect::Moment);

@@ -3,12 +3,10 @@
 use core::fmt;
 use core::str::FromStr;
 
-use aes::cipher::{
-    BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit, KeyIvInit, StreamCipher,
-    StreamCipherCoreWrapper,
-};
+use aes::cipher::{BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, KeyInit, KeyIvInit};
 use aes::{Aes128, Aes128Dec, Aes128Enc};
 use ccm::aead::AeadInOut;
+use cmac::digest::InnerInit;
 use cmac::{Cmac, Mac as _};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -16,7 +14,6 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// AES-128-CCM as OMS security profile D has it: a tag of eight bytes, a nonce of thirteen.
 type Ccm = ccm::Ccm<Aes128, ccm::consts::U8, ccm::consts::U13>;
-type CtrCore<'a> = ctr::CtrCore<&'a Aes128Enc, ctr::flavors::Ctr128BE>;
 
 const BLOCK: usize = 16;
 pub(crate) const TAG: usize = 8;
@@ -96,15 +93,25 @@ impl Cipher {
         &self.key
     }
 
-    /// AES-128-CTR, the same both ways.
+    /// AES-128-CTR, the same both ways; the block counts as one number, high byte first.
+    ///
+    /// The keystream is made four blocks at a time: software AES, which small ARM boards need, works on as many at once,
+    /// and a telegram hardly ever needs more.
     pub(crate) fn ctr(&self, block: &[u8; BLOCK], bytes: &mut [u8]) {
-        let core = CtrCore::inner_iv_init(&self.schedule, block.into());
-        StreamCipherCoreWrapper::from_core(core).apply_keystream(bytes);
+        let mut counter = u128::from_be_bytes(*block);
+        for part in bytes.chunks_mut(4 * BLOCK) {
+            let mut stream = [0, 1, 2, 3].map(|n| counter.wrapping_add(n).to_be_bytes().into());
+            self.schedule.encrypt_blocks(&mut stream);
+            for (block, key) in part.chunks_mut(BLOCK).zip(&stream) {
+                block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+            }
+            counter = counter.wrapping_add(4);
+        }
     }
 
     /// AES-CMAC over parts that do not lie side by side.
     pub(crate) fn cmac<const N: usize>(&self, parts: [&[u8]; N]) -> [u8; BLOCK] {
-        let mut mac = <Cmac<Aes128> as KeyInit>::new(&self.key.0.into());
+        let mut mac = Cmac::<Aes128Enc>::inner_init(self.schedule.clone());
         for part in parts {
             mac.update(part);
         }
@@ -169,6 +176,33 @@ mod tests {
         let cipher = Cipher::new(Key::new(array("2B7E151628AED2A6ABF7158809CF4F3C")));
         let message = unhex("6BC1BEE22E409F96E93D7E117393172A");
         assert_eq!(cipher.cmac([&message[..5], &message[5..]]), array("070A16B46B4D4144F79BDD9DD04A287C"));
+    }
+
+    #[test]
+    fn the_counter_mode_gives_the_example_of_nist_sp_800_38a() {
+        let cipher = Cipher::new(Key::new(array("2B7E151628AED2A6ABF7158809CF4F3C")));
+        let counter = array("F0F1F2F3F4F5F6F7F8F9FAFBFCFDFEFF");
+        let plain = unhex(
+            "6BC1BEE22E409F96E93D7E117393172A AE2D8A571E03AC9C9EB76FAC45AF8E51 \
+             30C81C46A35CE411E5FBC1191A0A52EF F69F2445DF4F9B17AD2B417BE66C3710",
+        );
+        let mut bytes = plain.clone();
+        cipher.ctr(&counter, &mut bytes);
+        let expected = unhex(
+            "874D6191B620E3261BEF6864990DB6CE 9806F66B7970FDFF8617187BB9FFFDFF \
+             5AE4DF3EDBD5D35E5B4F09020DB03EAB 1E031DDA2FBE03D1792170A0F3009CEE",
+        );
+        assert_eq!(bytes, expected);
+        // Beyond four blocks the counter goes on, and from its highest value to zero.
+        let mut long = [plain.as_slice(), &plain[..20]].concat();
+        cipher.ctr(&counter, &mut long);
+        let mut rest = plain[..20].to_vec();
+        cipher.ctr(&array("F0F1F2F3F4F5F6F7F8F9FAFBFCFDFF03"), &mut rest);
+        assert_eq!(long[64..], rest);
+        let (mut wrapped, mut zero) = ([0; 32], [0; 16]);
+        cipher.ctr(&[0xFF; 16], &mut wrapped);
+        cipher.ctr(&[0; 16], &mut zero);
+        assert_eq!(wrapped[16..], zero);
     }
 
     #[test]

@@ -10,36 +10,37 @@ use crate::transport::Transport;
 /// Security, bytes of marker to leave out, bytes that were protected.
 pub(super) type Opened = (Security, usize, usize);
 
-/// A body that needs no deciphering here: it was opened further out, or nobody enciphered it.
-pub(super) fn in_the_clear(
-    outer: Option<Security>,
-    has_key: bool,
-    policy: Policy,
-    body: &[u8],
-) -> Result<Opened, Refused> {
-    let enciphered = outer.is_some_and(|outer| outer.scheme != Scheme::None);
-    if has_key && !enciphered && policy == Policy::Strict {
-        return Err(Refused::NotEncrypted);
-    }
-    let security =
-        Security { scheme: Scheme::None, verified: Verified::default(), already_open: false, counter: None };
-    Ok((security, 0, body.len()))
-}
-
 /// What the transport modes need beside their header.
 pub(super) struct Job<'a> {
     pub(super) owner: Meter,
     pub(super) afl: Option<&'a Afl>,
     pub(super) key: Option<&'a Cipher>,
+    /// What the extended link layer has already given.
+    pub(super) outer: Option<Security>,
     pub(super) policy: Policy,
 }
 
 impl Job<'_> {
+    /// A body that needs no deciphering here: it was opened further out, or nobody enciphered it.
+    pub(super) fn in_the_clear(&self, body: &[u8]) -> Result<Opened, Refused> {
+        let enciphered = self.outer.is_some_and(|outer| outer.scheme != Scheme::None);
+        if self.key.is_some() && !enciphered && self.policy == Policy::Strict {
+            return Err(Refused::NotEncrypted);
+        }
+        let security = Security {
+            scheme: Scheme::None,
+            verified: Verified::default(),
+            already_open: false,
+            counter: None,
+        };
+        Ok((security, 0, body.len()))
+    }
+
     /// Mode 5: `body` is what follows the configuration field.
     pub(super) fn mode5(&self, transport: Transport, body: &mut [u8]) -> Result<Opened, Refused> {
         let sealed = enciphered_blocks(transport, body.len())?;
         if sealed == 0 {
-            return in_the_clear(None, self.key.is_some(), self.policy, body);
+            return self.in_the_clear(body);
         }
         let part = body.get_mut(..sealed).unwrap_or_default();
         let mut security = Security {
@@ -113,7 +114,9 @@ impl Job<'_> {
             return Err(Refused::WrongKey(Check::Marker));
         }
         security.verified.marker = marked;
-        Ok((security, if marked { MARKER.len() } else { 0 }, sealed))
+        // The code covers what is in the clear, too.
+        let vouched = if security.verified.mac { message.len().saturating_sub(body) } else { sealed };
+        Ok((security, if marked { MARKER.len() } else { 0 }, vouched))
     }
 
     /// Mode 10: `message` starts at the transport layer's CI, its body at `body`; the tag is its end.

@@ -24,6 +24,10 @@ pub enum Refused {
     /// Something that this crate cannot open, or that nobody has described in public.
     #[error("unsupported: {0}")]
     Unsupported(Unsupported),
+    /// The key of the link layer's address opens it, and its header names another meter: nothing binds the two, and who
+    /// changes an enciphered header without the key can name any.
+    #[error("opened with the key of one meter, it names another")]
+    OtherMeter,
     /// A frame without data by its kind.
     #[error("no data: {}", .0.name())]
     NoData(Control),

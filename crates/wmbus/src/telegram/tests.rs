@@ -1,5 +1,6 @@
 use super::*;
 use crate::hex::unhex;
+use crate::security::mode::{Purpose, derive, vector_mode5};
 use std::vec::Vec;
 
 const MULTICAL_21: &str =
@@ -147,11 +148,109 @@ fn what_cannot_be_opened_is_named() {
     assert_eq!(open(des, None, Policy::Strict).unwrap_err(), Refused::Unsupported(Unsupported::Mode(2)));
     let fifth = "0F442D2C9987347601068620000000000000";
     assert_eq!(open(fifth, None, Policy::Strict).unwrap_err(), Refused::Unsupported(Unsupported::Ci(0x86)));
-    let sign_of_life = "09472D2C9987347601 06".replace(' ', "");
+    let fourth_with_a_network_layer = "0F442D2C9987347601068120000000000000";
     assert_eq!(
-        open(&sign_of_life, None, Policy::Strict).unwrap_err(),
+        open(fourth_with_a_network_layer, None, Policy::Strict).unwrap_err(),
+        Refused::Unsupported(Unsupported::Ci(0x81))
+    );
+    let cut = "09472D2C9987347601 06".replace(' ', "");
+    assert_eq!(
+        open(&cut, None, Policy::Strict).unwrap_err(),
         Refused::Damaged(Damage::Truncated("link layer"))
     );
+}
+
+#[test]
+fn a_sign_of_life_is_no_downgrade() {
+    // ACC-NR and ACC-DMD carry a header in the clear; so do frames that are sent to a meter.
+    for control in ["47", "48", "40", "53"] {
+        let frame = ["0E", control, "2D2C99873476 1B16 8A 2A 00 0000"].concat();
+        for key in [None, Some(MULTICAL_21_KEY)] {
+            assert!(matches!(open(&frame, key, Policy::Strict), Err(Refused::NoData(_))), "{control}");
+        }
+    }
+}
+
+/// A telegram behind a second kind of extended link layer, enciphered with a key.
+fn behind_link_encryption(meter: &str, inner: &str, cipher: &Cipher) -> Vec<u8> {
+    let (meter, inner) = (meter.parse::<Meter>().unwrap(), unhex(inner));
+    let session = crate::link::Session(0x2000_0010);
+    let mut bytes = [&[0, 0x44][..], &meter.to_link(), &[0x8D, 0x20, 1], &session.0.to_le_bytes()].concat();
+    bytes.extend(crc::of(&inner).to_le_bytes());
+    bytes.extend(inner);
+    bytes[0] = u8::try_from(bytes.len() - 1).unwrap();
+    let block = counter_block(meter, crate::link::Communication(0x20), session);
+    cipher.ctr(&block, &mut bytes[17..]);
+    bytes
+}
+
+fn open_strictly(bytes: &[u8], cipher: &Cipher) -> Result<(Meter, Vec<u8>), Refused> {
+    let mut frame = Frame::bare(bytes).unwrap();
+    let telegram = Sealed::read(&mut frame)?.open(Some(cipher), Policy::Strict)?;
+    Ok((telegram.meter(), telegram.body.to_vec()))
+}
+
+#[test]
+fn a_key_of_one_meter_opens_nothing_of_another() {
+    let cipher = Cipher::new(TEST_KEY.parse().unwrap());
+    // The same header behind the encryption of the link layer: first of the meter itself, then of another one.
+    let own = behind_link_encryption(
+        "KAM.12345678.1B.16",
+        "72 78563412 2D2C 1B 16 01 00 0000 041301000000",
+        &cipher,
+    );
+    assert_eq!(open_strictly(&own, &cipher).unwrap().0, "KAM.12345678.1B.16".parse().unwrap());
+    let other = behind_link_encryption(
+        "KAM.12345678.1B.16",
+        "72 99999999 2D2C 1B 16 01 00 0000 041301000000",
+        &cipher,
+    );
+    assert_eq!(open_strictly(&other, &cipher).unwrap_err(), Refused::OtherMeter);
+}
+
+#[test]
+fn a_mode_without_enciphered_blocks_is_fine_behind_link_encryption() {
+    let cipher = Cipher::new(TEST_KEY.parse().unwrap());
+    let frame = behind_link_encryption("KAM.12345678.1B.16", "7A 01 00 0005 041301000000", &cipher);
+    assert_eq!(open_strictly(&frame, &cipher).unwrap().1, unhex("041301000000"));
+    let alone = unhex("14 44 2D2C 78563412 1B16 7A 01 00 0005 041301000000");
+    assert_eq!(open_strictly(&alone, &cipher).unwrap_err(), Refused::NotEncrypted);
+}
+
+#[test]
+fn a_record_that_reaches_into_the_clear_is_left_out_of_a_reading() {
+    let cipher = Cipher::new(TEST_KEY.parse().unwrap());
+    let meter: Meter = "KAM.12345678.1B.16".parse().unwrap();
+    // Mode 5, one block: marker, a volume, fillers, a second volume whose last bytes may stand behind the block.
+    let measures = |block: &str, clear: &[u8]| {
+        let mut block: [u8; 16] = unhex(block).try_into().unwrap();
+        cipher::cbc_encrypt(cipher.key(), &vector_mode5(meter, 7), &mut block);
+        let mut bytes = [&[0, 0x44][..], &meter.to_link(), &[0x7A, 7, 0, 0x10, 0x05], &block, clear].concat();
+        bytes[0] = u8::try_from(bytes.len() - 1).unwrap();
+        let mut frame = Frame::bare(&bytes).unwrap();
+        let telegram = Sealed::read(&mut frame).unwrap().open(Some(&cipher), Policy::Strict).unwrap();
+        telegram.reading(&crate::Learned::default()).unwrap().measures.len()
+    };
+    assert_eq!(measures("2F2F 041301000000 2F2F 4413 99990000", &[]), 2);
+    assert_eq!(measures("2F2F 041301000000 2F2F2F2F 4413 9999", &[0, 0]), 1, "half of it is in the clear");
+}
+
+#[test]
+fn what_a_mac_covers_is_vouched_for_although_it_is_clear() {
+    let cipher = Cipher::new(TEST_KEY.parse().unwrap());
+    let meter: Meter = "KAM.12345678.1B.16".parse().unwrap();
+    let head = unhex("25 01000000");
+    let body = unhex("041301000000");
+    // Mode 7 that enciphers no block at all: all of it is authenticated.
+    let message = [unhex("7A 01 00 0007 10"), body.clone()].concat();
+    let key = Cipher::new(derive(&cipher, Purpose::Authenticate, 1, meter));
+    let mac = key.cmac([&head, &message]);
+    let mut bytes =
+        [&[0, 0x44][..], &meter.to_link(), &unhex("90 0F 002C"), &head, &mac[..8], &message].concat();
+    bytes[0] = u8::try_from(bytes.len() - 1).unwrap();
+    let mut frame = Frame::bare(&bytes).unwrap();
+    let telegram = Sealed::read(&mut frame).unwrap().open(Some(&cipher), Policy::Strict).unwrap();
+    assert_eq!((telegram.protected, telegram.body), (body.len(), body.as_slice()));
 }
 
 #[test]
