@@ -57,6 +57,13 @@ impl Block {
     }
 }
 
+impl Block {
+    /// The same block before it had a number: it gets one in another numbering.
+    pub(super) fn anew(self, stream: Stream) -> NewBlock {
+        NewBlock { stream, nonce: self.nonce, records: self.records, body: self.body }
+    }
+}
+
 /// The checksum of a block.
 pub(super) fn checksum(seq: Seq, nonce: Nonce, body: &Body) -> u32 {
     let mut digest = CRC.digest();

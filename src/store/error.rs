@@ -20,6 +20,9 @@ pub enum StoreError {
     /// Nothing there yet: the half that writes it has not been started.
     #[error("the store is not there yet: the receiving half makes it when it starts")]
     Absent,
+    /// The file that was opened is no longer the one at its place: open it again.
+    #[error("the store has been replaced by a new one")]
+    Replaced,
     /// Locked by somebody else for longer than is usual.
     #[error("the store is in use by another program")]
     Busy,

@@ -8,13 +8,20 @@
 //! stream, a nonce and a CRC-32C, since SQLite does not notice a flipped bit. A number is given by a durable commit only
 //! and never to another content.
 
+mod aside;
 mod block;
 mod collect;
 mod deliver;
+mod erase;
 mod error;
+mod freeing;
 mod reader;
+mod reserve;
+mod salvage;
 mod sqlite;
 mod stream;
+mod trouble;
+mod watch;
 mod writer;
 
 #[cfg(test)]
@@ -26,4 +33,5 @@ pub use deliver::{Cursor, DeliverStore, Desk, DeskCounts, KnownEpisode, MailStat
 pub use error::StoreError;
 pub use reader::CollectReader;
 pub use stream::nonce;
+pub use trouble::{Because, Trouble};
 pub use writer::{Closed, Dropped, Options, Ring, StreamState, Writer, WriterStatus};

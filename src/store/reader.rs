@@ -1,6 +1,6 @@
 //! `collect.db` as the delivering half sees it: read only, in short transactions.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use messages::Time;
@@ -8,15 +8,17 @@ use messages::batch::{Epoch, Missing, Seq, Stream};
 use rusqlite::Connection;
 
 use super::collect::{MIGRATIONS, file};
-use super::{Block, StoreError, sqlite, stream};
+use super::sqlite::Identity;
+use super::{Anchor, Block, StoreError, sqlite, stream};
 
 /// Reads the receiving half's store.
 #[derive(Debug)]
 pub struct CollectReader {
     connection: Connection,
     path: PathBuf,
-    /// Device and number of the file that is open.
-    file: (u64, u64),
+    identity: Identity,
+    /// What the other half has not noticed yet.
+    found: RefCell<stream::Found>,
 }
 
 impl CollectReader {
@@ -26,15 +28,15 @@ impl CollectReader {
     /// [`StoreError::Absent`] until the receiving half has opened it; others as they say.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = file(directory);
+        let identity = Identity::of(&path).map_err(|_| StoreError::Absent)?;
         let connection = sqlite::open_to_read(&path, MIGRATIONS)?;
-        let file = identity(&path).ok_or(StoreError::Absent)?;
-        Ok(Self { connection, path, file })
+        Ok(Self { connection, path, identity, found: RefCell::default() })
     }
 
     /// Whether the file that is open is still the one at its place: a damaged store is set aside and replaced.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        identity(&self.path) == Some(self.file)
+        Identity::of(&self.path).ok() == Some(self.identity)
     }
 
     /// When the newest block was stored, as far as the clock was trusted then.
@@ -54,8 +56,11 @@ impl CollectReader {
     /// A number that changes whenever the other half has committed something: cheap to ask each second.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError::Replaced`] when the other half has set this store aside; others as they say.
     pub fn version(&self) -> Result<i64, StoreError> {
+        if !self.is_current() {
+            return Err(StoreError::Replaced);
+        }
         Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
     }
 
@@ -65,6 +70,14 @@ impl CollectReader {
     /// See [`StoreError`].
     pub fn epoch(&self) -> Result<Epoch, StoreError> {
         stream::known_epoch(&self.connection)?.ok_or(StoreError::Absent)
+    }
+
+    /// Which uptime of a start of the machine was which UTC, if the other half knows.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn anchor(&self, boot: &str) -> Result<Option<Anchor>, StoreError> {
+        super::collect::anchor(&self.connection, boot)
     }
 
     /// The number of the newest block of a stream.
@@ -88,7 +101,9 @@ impl CollectReader {
     /// # Errors
     /// See [`StoreError`].
     pub fn blocks(&self, stream: Stream, after: Seq, most: usize) -> Result<Vec<Block>, StoreError> {
-        stream::blocks(&self.connection, stream, after, most)
+        let (blocks, missing) = stream::read(&self.connection, stream, after, most)?;
+        self.found.borrow_mut().add(stream, missing);
+        Ok(blocks)
     }
 
     /// The block with this number, if it is kept and whole.
@@ -100,15 +115,14 @@ impl CollectReader {
         Ok(self.blocks(stream, before, 1)?.into_iter().find(|block| block.seq == seq))
     }
 
-    /// Numbers of a stream above `after` that can never be sent: pruned, lost, damaged.
+    /// Numbers of a stream that can never be sent: freed, given up, damaged. Those above `after` are complete as far as
+    /// [`Self::blocks`] has read.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn missing(&self, stream: Stream, after: Seq) -> Result<Missing, StoreError> {
-        stream::missing(&self.connection, stream, after)
+        let mut ranges = stream::missing(&self.connection, stream, after)?;
+        ranges.extend(self.found.borrow().of(stream));
+        Ok(Missing::from_ranges(ranges))
     }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
 }

@@ -1,11 +1,12 @@
 //! The ordered streams of blocks, in whichever file they live: numbering, reading, acknowledgement.
 
 use messages::Time;
-use messages::batch::{ContentType, Epoch, Missing, Nonce, Seq, Stream};
+use messages::batch::{ContentType, Epoch, Nonce, Seq, Stream};
 use rusqlite::types::{FromSql, ToSql};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::block::{COLUMNS, checksum};
+use super::freeing::freed;
 use super::{Block, NewBlock, StoreError};
 use crate::world::random;
 
@@ -54,8 +55,11 @@ pub(super) fn insert(
 pub(super) fn head(connection: &Connection, stream: Stream) -> Result<Seq, StoreError> {
     let newest: Option<i64> =
         connection.query_row(&format!("SELECT max(seq) FROM {}", table(stream)), [], |row| row.get(0))?;
-    let freed: Option<i64> = meta(connection, &format!("freed.{stream}"))?;
-    Ok(Seq::new(newest.max(freed).unwrap_or_default().cast_unsigned()))
+    let newest = Seq::new(newest.unwrap_or_default().cast_unsigned());
+    let lost: Option<i64> =
+        connection
+            .query_row("SELECT max(last) FROM lost WHERE stream = ?1", [stream.as_str()], |row| row.get(0))?;
+    Ok(newest.max(freed(connection, stream)?).max(Seq::new(lost.unwrap_or_default().cast_unsigned())))
 }
 
 /// How many of the newest blocks are looked through for a nonce: more than one commit ever holds.
@@ -82,35 +86,153 @@ pub(super) fn acknowledge(connection: &Connection, stream: Stream, seq: Seq) -> 
     set_meta(connection, &format!("acknowledged.{stream}"), seq.number().cast_signed())
 }
 
-/// Blocks after `after`, ascending, at most `most` of them; damaged ones are left out.
-pub(super) fn blocks(
+/// Blocks after `after`, ascending, at most `most` of them, and the numbers among them that can never be sent: damaged,
+/// or not there.
+pub(super) fn read(
     connection: &Connection,
     stream: Stream,
     after: Seq,
     most: usize,
-) -> Result<Vec<Block>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM {} WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        table(stream)
-    ))?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let mut rows = statement.query([after.number().cast_signed(), most])?;
-    let mut blocks = Vec::new();
-    while let Some(row) = rows.next()? {
-        blocks.extend(Block::read(row)?);
+) -> Result<(Vec<Block>, Vec<(Seq, Seq)>), StoreError> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut walk = Walk::new(connection, stream, after, head(connection, stream)?);
+    while blocks.len() < most {
+        let Some(block) = walk.next_block()? else { break };
+        blocks.push(block);
     }
-    Ok(blocks)
+    let reached = blocks.last().filter(|_| blocks.len() == most).map_or(walk.last, |block| block.seq);
+    let mut missing = Vec::new();
+    let mut expected = after.next();
+    for seq in blocks.iter().map(|block| block.seq) {
+        missing.push((expected, Seq::new(seq.number().saturating_sub(1))));
+        expected = seq.next();
+    }
+    missing.push((expected, reached));
+    missing.retain(|(first, last)| first <= last);
+    Ok((blocks, missing))
 }
 
-/// Numbers above `after` that can never be sent.
-pub(super) fn missing(connection: &Connection, stream: Stream, after: Seq) -> Result<Missing, StoreError> {
+/// Goes over the blocks of a stream, ascending, past what cannot be read.
+pub(super) struct Walk<'a> {
+    connection: &'a Connection,
+    stream: Stream,
+    after: Seq,
+    last: Seq,
+    /// Rows and places that could not be read.
+    pub(super) unreadable: u64,
+}
+
+/// How many numbers are jumped over at most where the file cannot be read.
+const FARTHEST: u64 = 64;
+
+impl<'a> Walk<'a> {
+    /// From the one after `after` to `last`.
+    pub(super) const fn new(connection: &'a Connection, stream: Stream, after: Seq, last: Seq) -> Self {
+        Self { connection, stream, after, last, unreadable: 0 }
+    }
+
+    /// Where it stands.
+    pub(super) const fn at(&self) -> Seq {
+        self.after
+    }
+
+    /// The next whole block; `None` at the end.
+    pub(super) fn next_block(&mut self) -> Result<Option<Block>, StoreError> {
+        let mut jump = 1;
+        while self.after < self.last {
+            match self.row() {
+                Ok(None) => self.after = self.last,
+                Ok(Some((seq, _))) if seq > self.last => self.after = self.last,
+                Ok(Some((seq, block))) => {
+                    self.after = seq;
+                    if block.is_some() {
+                        return Ok(block);
+                    }
+                    self.unreadable = self.unreadable.saturating_add(1);
+                }
+                Err(StoreError::Damaged(_)) => {
+                    self.unreadable = self.unreadable.saturating_add(1);
+                    self.after = Seq::new(self.after.number().saturating_add(jump)).min(self.last);
+                    jump = jump.saturating_mul(2).min(FARTHEST);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn row(&self) -> Result<Option<(Seq, Option<Block>)>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM {} WHERE seq > ?1 ORDER BY seq LIMIT 1",
+            table(self.stream)
+        ))?;
+        let mut rows = statement.query([self.after.number().cast_signed()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let seq = Seq::new(row.get::<_, i64>(0)?.cast_unsigned());
+        // Columns of another type than they were stored with are damage, too.
+        let block = match Block::read(row) {
+            Ok(block) => block,
+            Err(StoreError::Sqlite(_)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Some((seq, block)))
+    }
+}
+
+/// Ranges that a reader found missing.
+#[derive(Debug, Default)]
+pub(super) struct Found(Vec<(Stream, Seq, Seq)>);
+
+/// At most so many ranges are remembered; the lowest are what is needed first.
+const MOST_FOUND: usize = 1024;
+
+impl Found {
+    pub(super) fn add(&mut self, stream: Stream, ranges: Vec<(Seq, Seq)>) {
+        for (first, last) in ranges {
+            if self.0.len() < MOST_FOUND && !self.0.contains(&(stream, first, last)) {
+                self.0.push((stream, first, last));
+            }
+        }
+    }
+
+    pub(super) fn of(&self, stream: Stream) -> impl Iterator<Item = (Seq, Seq)> {
+        self.0.iter().filter(move |found| found.0 == stream).map(|(_, first, last)| (*first, *last))
+    }
+}
+
+/// Whether the newest block is whole, if there is one.
+pub(super) fn verify_newest(connection: &Connection, stream: Stream) -> Result<(), StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY seq DESC LIMIT 1", table(stream));
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let Some(row) = rows.next()? else { return Ok(()) };
+    match Block::read(row) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) | Err(StoreError::Sqlite(_)) => {
+            Err(StoreError::Damaged(format!("the newest block of {stream} differs from its checksum")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Numbers above `after` that can never be sent, as far as they are known: freed, given up, found damaged.
+pub(super) fn missing(
+    connection: &Connection,
+    stream: Stream,
+    after: Seq,
+) -> Result<Vec<(Seq, Seq)>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT first, last FROM lost WHERE stream = ?1 AND last > ?2")?;
-    let rows = statement.query_map(params![stream.to_string(), after.number().cast_signed()], |row| {
+    let rows = statement.query_map(params![stream.as_str(), after.number().cast_signed()], |row| {
         let number = |at| row.get::<_, i64>(at).map(|seq| Seq::new(seq.cast_unsigned()));
         Ok((number(0)?, number(1)?))
     })?;
-    Ok(Missing::from_ranges(rows.collect::<Result<Vec<_>, _>>()?))
+    let mut ranges = rows.collect::<Result<Vec<_>, _>>()?;
+    let freed = freed(connection, stream)?;
+    if freed > after {
+        ranges.push((Seq::FIRST, freed));
+    }
+    Ok(ranges)
 }
 
 /// One of the values that there are once.
@@ -134,7 +256,7 @@ pub fn nonce() -> Nonce {
 }
 
 /// The table of a stream, in the file where it lives.
-const fn table(stream: Stream) -> &'static str {
+pub(super) const fn table(stream: Stream) -> &'static str {
     match stream {
         Stream::Readings => "readings",
         Stream::Events => "events",

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use messages::batch::Record;
-use messages::config::{Delivery, GatewayConfig, MeterConfig, Part, Request, RequestedWork};
+use messages::config::{Delivery, GatewayConfig, MeterConfig, Part, RequestedWork};
 use messages::event::ProblemKind;
 use messages::mail::{RequestOutcome, RequestReport};
 use messages::status::{Applied, MAX_LISTED};
@@ -16,7 +16,7 @@ use messages::{Ack, MeterId, Other, Time};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::jobs::Done;
+use super::jobs::{Done, Erasure};
 use super::mqtt::Came;
 use super::session::Session;
 use crate::halves::control::AskError;
@@ -284,19 +284,15 @@ impl Session {
                         continue;
                     }
                     if self.jobs.takes_erasure() {
-                        self.jobs.erase(request.id, delivery.meter, from, to);
+                        self.jobs.erase(Erasure { id: request.id, meter: delivery.meter, from, to });
                     }
                     return true;
                 }
-                RequestedWork::Unknown => self.not_understood(request, delivery.meter),
-                RequestedWork::TestMail { .. } => {}
+                // The mails' side does these.
+                RequestedWork::Unknown | RequestedWork::TestMail { .. } => {}
             }
         }
         false
-    }
-
-    fn not_understood(&self, request: &Request, meter: MeterId) {
-        self.report_request(request.id, meter, RequestOutcome::NotUnderstood);
     }
 
     fn report_request(&self, id: messages::Id, meter: MeterId, outcome: RequestOutcome) {
@@ -325,13 +321,18 @@ impl Session {
                 }
                 self.refusal();
             }
-            Done::Erased(id, meter, Ok(())) => self.report_request(id, meter, RequestOutcome::Done),
-            Done::Erased(id, meter, Err(AskError::Refused(why))) => {
+            Done::Erased(Erasure { id, meter, from, to }, Ok(())) => {
+                let erased = self.shared.store.borrow_mut().desk(None, |desk| desk.erase(meter, from, to));
+                if self.shared.note(erased).is_some() {
+                    self.report_request(id, meter, RequestOutcome::Done);
+                }
+            }
+            Done::Erased(Erasure { id, meter, .. }, Err(AskError::Refused(why))) => {
                 warn!("an erasure is refused: {why}");
                 self.report_request(id, meter, RequestOutcome::Failed);
             }
             // It does not run: the next tick tries again.
-            Done::Key(_, _, Err(_)) | Done::Erased(_, _, Err(_)) => {}
+            Done::Key(_, _, Err(_)) | Done::Erased(_, Err(_)) => {}
             Done::InMemory(Ok(blocks)) => self.send_from_memory(blocks),
         }
     }

@@ -18,9 +18,22 @@ pub(super) enum Done {
     /// It has got a meter's sealed key of this version of the document.
     Key(MeterId, u64, Result<(), AskError>),
     /// It has erased.
-    Erased(Id, MeterId, Result<(), AskError>),
+    Erased(Erasure, Result<(), AskError>),
     /// What waits in its memory.
     InMemory(Result<Vec<InMemory>, AskError>),
+}
+
+/// What the portal wants erased.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Erasure {
+    /// The request.
+    pub(super) id: Id,
+    /// Of which meter.
+    pub(super) meter: MeterId,
+    /// From when on.
+    pub(super) from: Time,
+    /// Up to when, exclusive.
+    pub(super) to: Time,
 }
 
 /// The questions under way: one of a kind at a time, so that their number is bounded.
@@ -84,12 +97,13 @@ impl Jobs {
         !self.erase
     }
 
-    pub(super) fn erase(&mut self, request: Id, meter: MeterId, from: Time, to: Time) {
+    pub(super) fn erase(&mut self, erasure: Erasure) {
         self.erase = true;
         let socket = self.socket.clone();
+        let Erasure { meter, from, to, .. } = erasure;
         self.running.spawn(async move {
             let question = OfCollect::Erase { meter, from, to };
-            Done::Erased(request, meter, nothing(ask(&socket, &question).await))
+            Done::Erased(erasure, nothing(ask(&socket, &question).await))
         });
     }
 

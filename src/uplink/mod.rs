@@ -7,6 +7,7 @@
 mod downlink;
 mod home_assistant;
 mod jobs;
+mod memory;
 mod mqtt;
 mod outbox;
 mod report;

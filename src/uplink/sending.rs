@@ -17,7 +17,6 @@ use super::session::{Session, Tag};
 use super::shared::Shared;
 use crate::config::{self, Acknowledge};
 use crate::halves::nudge::{self, Told};
-use crate::halves::questions::InMemory;
 use crate::store::{Block, CollectReader, Cursor, StoreError};
 
 /// Streams in the order in which they are served: an alarm never waits behind a backlog.
@@ -338,6 +337,7 @@ impl Session {
     /// The portal's word on a stream.
     pub(super) fn acknowledged(&mut self, stream: Stream, ack: &Ack) {
         self.look();
+        self.memory.hear(stream, ack);
         let now = Instant::now();
         let kept: BTreeMap<Epoch, Option<messages::batch::Nonce>> = ack
             .epochs
@@ -433,9 +433,6 @@ impl Session {
             self.sending.saved = cursors;
         }
     }
-
-    /// Sends blocks that collect cannot store.
-    pub(super) fn send_from_memory(&mut self, _blocks: Vec<InMemory>) {}
 
     /// Sets a batch aside.
     pub(super) fn park(&mut self, stream: Stream, seq: Seq, reason: &str) {

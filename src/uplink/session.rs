@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::downlink::Downlink;
 use super::home_assistant::HomeAssistant;
 use super::jobs::Jobs;
+use super::memory::Memory;
 use super::mqtt::{Event, Fault, Line, Message, Options};
 use super::outbox::Verdict;
 use super::report::Report;
@@ -75,6 +76,7 @@ pub(super) struct Session {
     pub(super) downlink: Downlink,
     pub(super) report: Report,
     pub(super) home: Option<HomeAssistant>,
+    pub(super) memory: Memory,
     pub(super) jobs: Jobs,
     pub(super) link: Link,
     suspects: outbox::Suspects,
@@ -133,6 +135,7 @@ impl Session {
             downlink: Downlink::default(),
             report: Report::default(),
             home: setup.home_assistant.clone().map(HomeAssistant::new),
+            memory: Memory::default(),
             jobs: Jobs::new(setup.collect_sockets.join("control.sock")),
             link: Link::default(),
             suspects: outbox::Suspects::default(),
@@ -252,6 +255,7 @@ impl Session {
         self.sending.line_up();
         self.downlink.line_up();
         self.report.line_up();
+        self.memory.line_up();
         if let Some(home) = &mut self.home {
             home.line_up();
         }
@@ -358,6 +362,7 @@ impl Session {
         self.tell_collect(false);
         self.save_cursors(false);
         self.apply_documents();
+        self.ask_memory();
         self.check_certificate();
         self.send_status();
         self.send_home();

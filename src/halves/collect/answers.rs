@@ -158,8 +158,7 @@ impl Half {
     }
 
     async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {
-        let _ = (meter, from, to);
-        Err("this version cannot erase yet".to_owned())
+        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use messages::Time;
+use messages::batch::Record;
 use messages::event::ProblemKind;
 use messages::status::DiskState;
+use tracing::{info, warn};
 
 use super::Half;
+use crate::store::Trouble;
 
 /// A machine that starts needs a while for its time service.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(300);
@@ -33,8 +37,34 @@ impl Half {
         told.extend(self.problems.set(ProblemKind::DiskFull, None, full, at));
         told.extend(self.problems.set(ProblemKind::DiskReadOnly, None, read_only, at));
         drop(writer);
+        for trouble in self.writer.troubles() {
+            told.extend(self.tell(&trouble, at));
+        }
         for record in told {
             self.collector.event(record, now);
         }
+    }
+
+    /// What happened to the store, as records of problems. One that does not last begins and ends at once.
+    fn tell(&mut self, trouble: &Trouble, at: Option<Time>) -> Vec<Record> {
+        let text = trouble.to_string();
+        let problems = &mut self.problems;
+        let records = match trouble {
+            Trouble::SetAside { .. } => [problems.raise(ProblemKind::StoreDamaged, None, &text, at), None],
+            Trouble::Salvaged { .. } => {
+                info!("{text}");
+                [problems.clear(&ProblemKind::StoreDamaged, None, at), None]
+            }
+            Trouble::Lost { stream, .. } => {
+                let place = Some(stream.as_str());
+                let begun = problems.raise(ProblemKind::Pruned, place, &text, at);
+                [begun, problems.clear(&ProblemKind::Pruned, place, at)]
+            }
+            Trouble::LongLog { .. } => {
+                warn!("{text}");
+                [None, None]
+            }
+        };
+        records.into_iter().flatten().collect()
     }
 }

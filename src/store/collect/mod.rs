@@ -1,6 +1,9 @@
 //! `collect.db`: written by the receiving half alone.
 
+mod erase;
 mod read;
+mod recover;
+mod retention;
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +15,24 @@ use wmbus::Meter;
 use super::block::checksum_of;
 use super::sqlite::{self, Migrations};
 use super::stream::{self, acknowledge, acknowledged, epoch, head, insert};
-use super::{NewBlock, StoreError};
+use super::watch::Watch;
+use super::{NewBlock, StoreError, aside};
 use crate::world::Uptime;
 
 pub(super) const MIGRATIONS: Migrations = &[include_str!("../migrations/collect-1.sql")];
 
+pub(super) use self::read::anchor;
+pub(super) use self::recover::Opened;
+pub(super) use self::retention::Lost;
+
+const FILE: &str = "collect.db";
+
+/// The streams that live in it.
+pub(super) const STREAMS: [Stream; 2] = [Stream::Readings, Stream::Events];
+
 /// The database file below the receiving half's directory.
 pub(super) fn file(directory: &Path) -> PathBuf {
-    directory.join("store").join("collect.db")
+    aside::path(directory, FILE)
 }
 
 /// The receiving half's store.
@@ -27,6 +40,8 @@ pub(super) fn file(directory: &Path) -> PathBuf {
 pub struct CollectStore {
     pub(super) connection: Connection,
     epoch: Epoch,
+    path: PathBuf,
+    watch: Watch,
 }
 
 /// A piece of what the collector remembers over a restart.
@@ -119,15 +134,19 @@ impl CollectStore {
     /// Opens the store below `directory`, or makes it.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError::Damaged`] also where only its newest blocks are; [`Writer`](super::Writer) then puts a new one in its
+    /// place.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = file(directory);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        let connection = sqlite::open(&path, MIGRATIONS)?;
+        if aside::is_emptied(directory, FILE) {
+            return Err(StoreError::Damaged("its file is gone or empty".to_owned()));
+        }
+        let (connection, watch) = Self::open_files(&path)?;
         let epoch = epoch(&connection)?;
-        Ok(Self { connection, epoch })
+        Ok(Self { connection, epoch, path, watch })
     }
 
     /// The numbering of its blocks.
@@ -196,6 +215,11 @@ impl CollectStore {
     /// Folds all of the log into the file and empties it; tells whether a reader was in the way.
     pub(super) fn fold_all(&self) -> Result<bool, StoreError> {
         sqlite::truncate(&self.connection)
+    }
+
+    /// Bytes of the log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        std::fs::metadata(self.path.with_extension("db-wal")).map_or(0, |metadata| metadata.len())
     }
 
     /// Whether any of these nonces stands at the end of its stream: then the commit they were in was stored.

@@ -1,7 +1,10 @@
 //! `deliver.db`: written and read by the delivering half alone.
 
+mod desk;
+mod recover;
 mod uplink;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use messages::batch::{Body, EncodeError, Epoch, Missing, Record, Seq, Stream};
@@ -9,41 +12,43 @@ use messages::config::{GatewayConfig, MeterConfig};
 use messages::{MeterId, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-pub use uplink::Cursor;
-
 use super::sqlite::{self, Migrations};
+use super::trouble::Trouble;
+use super::watch::Watch;
 use super::{Block, NewBlock, StoreError, stream};
 
-mod desk;
-
 pub use desk::{Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
+pub use uplink::Cursor;
 
 const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 
-fn file(directory: &Path) -> PathBuf {
-    directory.join("store").join("deliver.db")
-}
+const FILE: &str = "deliver.db";
 
 /// The delivering half's store: the stream `mails`, the mail queue, the portal's documents.
 #[derive(Debug)]
 pub struct DeliverStore {
     pub(super) connection: Connection,
     epoch: Epoch,
+    /// Damaged blocks that reading came across.
+    found: RefCell<stream::Found>,
+    path: PathBuf,
+    watch: Watch,
+    troubles: RefCell<Vec<Trouble>>,
 }
 
 impl DeliverStore {
-    /// Opens the store below `directory`, or makes it.
+    /// Opens the store below `directory`, or makes it. A damaged one is set aside, and what can be read of it taken over
+    /// into the new one: see [`DeliverStore::troubles`].
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = file(directory);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let connection = sqlite::open(&path, MIGRATIONS)?;
-        let epoch = stream::epoch(&connection)?;
-        Ok(Self { connection, epoch })
+        let mut store = match Self::open_files(directory) {
+            Err(StoreError::Damaged(reason)) => Self::replace(directory, reason)?,
+            other => other?,
+        };
+        store.salvage(directory)?;
+        Ok(store)
     }
 
     /// The numbering of the stream `mails`.
@@ -94,7 +99,9 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn blocks(&self, after: Seq, most: usize) -> Result<Vec<Block>, StoreError> {
-        stream::blocks(&self.connection, Stream::Mails, after, most)
+        let (blocks, missing) = stream::read(&self.connection, Stream::Mails, after, most)?;
+        self.found.borrow_mut().add(Stream::Mails, missing);
+        Ok(blocks)
     }
 
     /// Numbers of the stream `mails` above `after` that can never be sent.
@@ -102,7 +109,9 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn missing(&self, after: Seq) -> Result<Missing, StoreError> {
-        stream::missing(&self.connection, Stream::Mails, after)
+        let mut ranges = stream::missing(&self.connection, Stream::Mails, after)?;
+        ranges.extend(self.found.borrow().of(Stream::Mails));
+        Ok(Missing::from_ranges(ranges))
     }
 
     /// The portal's settings for this gateway, if it ever sent any.

@@ -149,20 +149,6 @@ impl DeliverStore {
         sqlite::checkpoint(&self.connection)
     }
 
-    /// The portal knows other content under this numbering: begins a new one, under which everything kept is sent again.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn renew_epoch(&mut self) -> Result<Epoch, StoreError> {
-        let bytes = crate::world::random::<16>();
-        let transaction = sqlite::begin(&mut self.connection)?;
-        stream::set_meta(&transaction, "epoch", bytes.as_slice())?;
-        stream::set_meta(&transaction, "acknowledged.mails", 0)?;
-        transaction.commit()?;
-        self.epoch = Epoch::durable(u128::from_be_bytes(bytes));
-        Ok(self.epoch)
-    }
-
     /// The block of the stream `mails` with this number, if it is kept and whole.
     ///
     /// # Errors

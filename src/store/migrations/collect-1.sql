@@ -20,6 +20,8 @@ CREATE TABLE anchor(boot TEXT PRIMARY KEY, uptime_ms INTEGER NOT NULL, utc_ms IN
 -- Readings of a start of the machine that has no anchor yet.
 CREATE TABLE unplaced(boot TEXT NOT NULL, uptime INTEGER NOT NULL, meter BLOB NOT NULL, crc INTEGER NOT NULL,
     body BLOB NOT NULL, PRIMARY KEY(boot, uptime, meter)) STRICT, WITHOUT ROWID;
+-- When readings of such a start were first seen while the time was known: they do not stay for ever.
+CREATE TABLE unplaced_since(boot TEXT PRIMARY KEY, seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 -- Frames of expected meters that no key opens yet: per boundary the nearest, and the latest full one (boundary 0).
 CREATE TABLE sealed(meter BLOB NOT NULL, boundary INTEGER NOT NULL, heard INTEGER NOT NULL, rssi INTEGER,
     crc INTEGER NOT NULL, frame BLOB NOT NULL, PRIMARY KEY(meter, boundary)) STRICT, WITHOUT ROWID;

@@ -1,12 +1,18 @@
 //! What runs on the writer's thread.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use messages::batch::Stream;
+use messages::Time;
+use messages::batch::{Epoch, Seq, Stream};
 use messages::status::DiskState;
 use tokio::sync::{mpsc, watch};
 
-use super::super::{CollectStore, Commit, StoreError};
+use super::super::collect::{Opened, STREAMS};
+use super::super::erase::Span;
+use super::super::salvage::Salvage;
+use super::super::trouble::{Trouble, Troubles};
+use super::super::{CollectStore, Commit, StoreError, aside, freeing, reserve};
 use super::ring::{Ring, Waiting};
 use super::status::{StreamState, WriterStatus};
 use super::{Command, Options};
@@ -15,17 +21,22 @@ use crate::world::Uptime;
 /// How long after a failure the next attempt is made, if nothing is submitted before.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The streams that live in this file.
-const STREAMS: [Stream; 2] = [Stream::Readings, Stream::Events];
+/// What is freed at once where a full disk leaves no room.
+const RELIEF: u64 = 2_000_000;
 
 pub(super) struct Keeper {
-    options: Options,
+    pub(super) options: Options,
     /// `None` after an error, until it can be opened again.
-    store: Option<CollectStore>,
-    waiting: Waiting,
+    pub(super) store: Option<CollectStore>,
+    pub(super) waiting: Waiting,
     /// The first of what waits has failed, and may have been stored all the same.
     uncertain: bool,
-    now: WriterStatus,
+    pub(super) salvages: VecDeque<Salvage>,
+    pub(super) troubles: Troubles,
+    /// The newest time that came with a commit, and when that was.
+    time: Option<(Time, Uptime)>,
+    pub(super) chores: super::chores::Chores,
+    pub(super) now: WriterStatus,
     status: watch::Sender<WriterStatus>,
     ring: watch::Sender<Ring>,
 }
@@ -34,17 +45,32 @@ impl Keeper {
     pub(super) fn open(
         options: Options,
         status: watch::Sender<WriterStatus>,
+        troubles: Troubles,
     ) -> Result<(Self, watch::Receiver<Ring>), StoreError> {
         let waiting = Waiting::new();
         let (ring, ring_watched) = watch::channel(waiting.ring());
         let now = WriterStatus::new(options.budget);
-        let mut keeper = Self { options, store: None, waiting, uncertain: false, now, status, ring };
+        let chores = super::chores::Chores::new(options.clock.uptime());
+        let mut keeper = Self {
+            options,
+            store: None,
+            waiting,
+            uncertain: false,
+            salvages: VecDeque::new(),
+            troubles,
+            time: None,
+            chores,
+            now,
+            status,
+            ring,
+        };
         if let Err(error) = keeper.reopen() {
             match error {
                 StoreError::Newer { .. } | StoreError::TooOld { .. } => return Err(error),
                 error => keeper.failed(&error),
             }
         }
+        keeper.measure();
         keeper.tell();
         Ok((keeper, ring_watched))
     }
@@ -54,30 +80,32 @@ impl Keeper {
         let mut next = self.later();
         loop {
             let left = next.since(self.options.clock.uptime());
+            let idle = !self.salvages.is_empty() && self.store.is_some();
             let command = tokio::select! {
                 biased;
                 command = commands.recv() => command,
                 () = self.options.clock.sleep(left) => {
                     next = self.later();
                     self.store_waiting();
+                    self.do_chores();
+                    self.tell();
+                    continue;
+                }
+                () = tokio::task::yield_now(), if idle => {
+                    self.salvage_some();
                     self.tell();
                     continue;
                 }
             };
             match command {
                 Some(Command::Commit(commit)) => self.commit(*commit),
-                Some(Command::Ask(question)) => question(self.store.as_ref()),
-                Some(Command::Flush(answer)) => {
-                    let _ = answer.send(self.waiting.is_empty());
-                }
-                Some(Command::Close(answer)) => {
-                    self.close();
-                    let _ = answer.send(self.waiting.is_empty());
-                    return;
-                }
+                Some(Command::Do(work)) => work(&mut self),
                 None => return self.close(),
             }
             self.tell();
+            if self.chores.closed {
+                return;
+            }
         }
     }
 
@@ -85,24 +113,41 @@ impl Keeper {
         Uptime(self.options.clock.uptime().0.saturating_add(RETRY))
     }
 
+    /// What is taken for the time, if a commit ever told it.
+    pub(super) fn utc(&self) -> Option<Time> {
+        let (time, when) = self.time?;
+        let since = self.options.clock.uptime().since(when).as_secs();
+        Time::from_unix(time.unix().saturating_add(i64::try_from(since).ok()?))
+    }
+
     fn commit(&mut self, commit: Commit) {
+        if let Some(at) = commit.at {
+            self.time = Some((at, self.options.clock.uptime()));
+        }
         self.waiting.push(commit);
         self.store_waiting();
     }
 
     /// Stores what waits, oldest first, as far as it goes.
-    fn store_waiting(&mut self) {
+    pub(super) fn store_waiting(&mut self) {
+        let mut remedies = 2;
         while !self.waiting.is_empty() {
-            if let Err(error) = self.store_first() {
-                // The connection's state is unknown: the next attempt looks what the file says.
-                self.store = None;
-                self.failed(&error);
+            let Err(error) = self.store_first() else {
+                if let Some(entry) = self.waiting.pop() {
+                    self.chores.stored(entry.blocks());
+                }
+                self.uncertain = false;
+                self.now.commits = self.now.commits.saturating_add(1);
+                self.worked();
+                continue;
+            };
+            self.failed(&error);
+            // The connection's state is unknown: the next attempt looks what the file says.
+            let store = self.store.take();
+            if remedies == 0 || !self.remedy(error, store) {
                 return;
             }
-            self.waiting.pop();
-            self.uncertain = false;
-            self.now.commits = self.now.commits.saturating_add(1);
-            self.worked();
+            remedies -= 1;
         }
     }
 
@@ -123,12 +168,120 @@ impl Keeper {
         Ok(())
     }
 
+    /// What can be done at once about a failure; `false` if only waiting is left.
+    fn remedy(&mut self, error: StoreError, store: Option<CollectStore>) -> bool {
+        match error {
+            StoreError::Damaged(reason) => {
+                drop(store);
+                self.replace(reason, None)
+            }
+            StoreError::Full => {
+                drop(store);
+                let released = reserve::release(&self.options.directory);
+                let freed = self.reopen().is_ok() && self.relieve();
+                released || freed
+            }
+            _ => false,
+        }
+    }
+
+    /// Frees acknowledged blocks, so that new ones find room in the file.
+    fn relieve(&mut self) -> bool {
+        let Some(store) = &mut self.store else { return false };
+        let (before, _) = store.room().unwrap_or_default();
+        let freed = store.free_bytes(RELIEF, false);
+        let (after, _) = store.room().unwrap_or_default();
+        freed.is_ok() && after < before
+    }
+
     fn reopen(&mut self) -> Result<(), StoreError> {
-        let store = CollectStore::open(&self.options.directory)?;
-        self.now.epoch = Some(store.epoch());
-        self.store = Some(store);
-        self.worked();
+        let opened = CollectStore::open_anyway(&self.options.directory)?;
+        self.adopt(opened);
         Ok(())
+    }
+
+    /// Sets the store aside and goes on with a new one. `open` may still be read from.
+    pub(super) fn replace(&mut self, reason: String, open: Option<CollectStore>) -> bool {
+        match CollectStore::replace(&self.options.directory, reason, open) {
+            Ok(opened) => {
+                self.adopt(opened);
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    fn adopt(&mut self, opened: Opened) {
+        self.now.epoch = Some(opened.store.epoch());
+        self.store = Some(opened.store);
+        self.salvages = opened.salvages.into();
+        if let Some((to, reason)) = opened.set_aside {
+            self.troubles.add(Trouble::SetAside { to, reason });
+            self.chores.start_over();
+        }
+        self.worked();
+    }
+
+    fn salvage_some(&mut self) {
+        if let Err(error) = self.try_to_salvage() {
+            self.failed(&error);
+            // Where it stopped stands in the store; with the next opening it goes on.
+            self.salvages.clear();
+            if error.is_damage() {
+                let store = self.store.take();
+                self.remedy(error, store);
+            } else {
+                self.store = None;
+            }
+        }
+    }
+
+    fn try_to_salvage(&mut self) -> Result<(), StoreError> {
+        let (Some(store), Some(salvage)) = (&mut self.store, self.salvages.front_mut()) else {
+            return Ok(());
+        };
+        if store.take_over(salvage)? {
+            return store.fold();
+        }
+        if let Some(salvage) = self.salvages.pop_front() {
+            let Salvage { blocks, unreadable, .. } = salvage;
+            let from = store.taken_over(salvage)?;
+            self.troubles.add(Trouble::Salvaged { from, blocks, unreadable });
+            self.chores.start_over();
+        }
+        Ok(())
+    }
+
+    pub(super) fn renew_epoch(&mut self) -> Result<Epoch, StoreError> {
+        let epoch = self.store.as_mut().ok_or(StoreError::Absent)?.renew_epoch()?;
+        self.now.epoch = Some(epoch);
+        Ok(epoch)
+    }
+
+    /// Erases in the store, in what waits, and in what is left of damaged stores.
+    pub(super) fn erase(&mut self, span: &Span) -> Result<(), StoreError> {
+        self.store_waiting();
+        self.waiting.erase(span)?;
+        // What has been saved must be erased, and what has not must not come back later.
+        while !self.salvages.is_empty() && self.store.is_some() {
+            self.salvage_some();
+        }
+        let store = self.store.as_mut().ok_or(StoreError::Absent)?;
+        store.erase(span)?;
+        self.chores.start_over();
+        self.chores.empty_log = !store.fold_all()?;
+        aside::remove_saved(&self.options.directory)?;
+        Ok(())
+    }
+
+    /// Stores what waits and ends; tells whether everything is stored.
+    pub(super) fn finish(&mut self) -> bool {
+        self.close();
+        self.chores.closed = true;
+        self.waiting.is_empty()
     }
 
     fn close(&mut self) {
@@ -139,12 +292,12 @@ impl Keeper {
         self.tell();
     }
 
-    fn worked(&mut self) {
+    pub(super) fn worked(&mut self) {
         self.now.state = DiskState::Writable;
         self.now.error = None;
     }
 
-    fn failed(&mut self, error: &StoreError) {
+    pub(super) fn failed(&mut self, error: &StoreError) {
         self.now.failures = self.now.failures.saturating_add(1);
         self.now.state =
             if matches!(error, StoreError::Full) { DiskState::Full } else { DiskState::ReadOnly };
@@ -152,16 +305,18 @@ impl Keeper {
     }
 
     /// Tells those who watch.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         let ring = self.waiting.ring();
         for stream in STREAMS {
             let state = self.now.streams.entry(stream).or_default();
             if let Some(Ok(known)) = self.store.as_ref().map(|store| stream_state(store, stream)) {
-                *state = StreamState { bytes: state.bytes, ..known };
+                *state = known;
             }
+            state.bytes = self.chores.bytes(stream);
             state.waiting = u64::try_from(ring.len(stream)).unwrap_or(u64::MAX);
         }
         self.now.dropped = self.waiting.dropped();
+        self.now.salvaging = !self.salvages.is_empty();
         self.status.send_if_modified(|told| {
             let new = *told != self.now;
             if new {
@@ -181,5 +336,16 @@ impl Keeper {
 
 fn stream_state(store: &CollectStore, stream: Stream) -> Result<StreamState, StoreError> {
     let (head, acknowledged) = (store.head(stream)?, store.acknowledged(stream)?);
-    Ok(StreamState { head, acknowledged, ..StreamState::default() })
+    let freed = freeing::freed(&store.connection, stream)?;
+    let gone = freeing::gone(&store.connection, stream)?;
+    let kept = |number: Seq| number.number().saturating_sub(freed.number()).saturating_sub(gone);
+    Ok(StreamState {
+        head,
+        acknowledged,
+        blocks: kept(head),
+        bytes: None,
+        oldest: freeing::oldest(&store.connection, stream, acknowledged)?,
+        waiting: 0,
+        lost: freeing::lost(&store.connection, stream)?,
+    })
 }

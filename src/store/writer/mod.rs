@@ -5,6 +5,7 @@
 //! failed commit may still turn out stored once the file has been opened again, so that is looked at first: a number
 //! is never given to another content, and nothing is stored twice.
 
+mod chores;
 mod keeper;
 mod ring;
 mod status;
@@ -13,12 +14,16 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use messages::batch::Epoch;
+use messages::{MeterId, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use ring::{Dropped, Ring};
 pub use status::{StreamState, WriterStatus};
 
 use self::keeper::Keeper;
+use super::erase::Span;
+use super::trouble::{Trouble, Troubles};
 use super::{CollectStore, Commit, StoreError};
 use crate::config::Collect;
 use crate::world::Clock;
@@ -61,14 +66,14 @@ pub struct Writer {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<WriterStatus>,
     ring: watch::Receiver<Ring>,
+    troubles: Troubles,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 enum Command {
     Commit(Box<Commit>),
-    Ask(Box<dyn FnOnce(Option<&CollectStore>) + Send>),
-    Flush(oneshot::Sender<bool>),
-    Close(oneshot::Sender<bool>),
+    /// Anything else, in its turn.
+    Do(Box<dyn FnOnce(&mut Keeper) + Send>),
 }
 
 impl Writer {
@@ -79,13 +84,14 @@ impl Writer {
     /// Where only a human can help: [`StoreError::Newer`], [`StoreError::TooOld`], or no thread to be had.
     pub fn start(options: Options) -> Result<Self, StoreError> {
         let (commands, asked) = mpsc::channel(QUEUE);
+        let troubles = Troubles::default();
         let (status_sender, status) = watch::channel(WriterStatus::new(options.budget));
-        let (keeper, ring) = Keeper::open(options, status_sender)?;
+        let (keeper, ring) = Keeper::open(options, status_sender, troubles.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || runtime.block_on(keeper.run(asked)))?;
-        Ok(Self { commands, status, ring, thread: std::sync::Mutex::new(Some(thread)) })
+        Ok(Self { commands, status, ring, troubles, thread: std::sync::Mutex::new(Some(thread)) })
     }
 
     /// Hands over a commit, and waits while eight others are before it. Whether it is stored yet, [`Writer::status`]
@@ -102,7 +108,7 @@ impl Writer {
     /// # Errors
     /// The writer is closed.
     pub async fn flush(&self) -> Result<bool, Closed> {
-        self.call(Command::Flush).await
+        self.on_thread(|keeper| keeper.waiting.is_empty()).await
     }
 
     /// Reads on the writer's thread, after every commit submitted before; `None` while the store cannot be opened. What
@@ -114,12 +120,7 @@ impl Writer {
         &self,
         question: impl FnOnce(&CollectStore) -> T + Send + 'static,
     ) -> Result<Option<T>, Closed> {
-        let answer = |answer: oneshot::Sender<Option<T>>| {
-            Command::Ask(Box::new(move |store| {
-                let _ = answer.send(store.map(question));
-            }))
-        };
-        self.call(answer).await
+        self.on_thread(|keeper| keeper.store.as_ref().map(question)).await
     }
 
     /// How the store is.
@@ -134,12 +135,36 @@ impl Writer {
         self.ring.clone()
     }
 
+    /// What happened since the last time this was asked; at most 64 things, the oldest go.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.take()
+    }
+
+    /// Begins a new numbering, under which everything that is kept is sent again: the store was cloned or restored.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be stored; the numbering is then what it was.
+    pub async fn renew_epoch(&self) -> Result<Epoch, StoreError> {
+        self.on_thread(Keeper::renew_epoch).await.unwrap_or(Err(StoreError::Absent))
+    }
+
+    /// Erases what is kept of a meter from `from` until before `to`, also what waits in memory and what damaged stores
+    /// hold. Readers that hold the log open delay its being emptied by a minute or so.
+    ///
+    /// # Errors
+    /// [`StoreError`] if not everything could be erased: ask again.
+    pub async fn erase(&self, meter: MeterId, from: Time, to: Time) -> Result<(), StoreError> {
+        let span = Span { meter, from, to };
+        self.on_thread(move |keeper| keeper.erase(&span)).await.unwrap_or(Err(StoreError::Absent))
+    }
+
     /// Stores what waits, folds the log into the file and ends the thread; `true` if everything is stored.
     ///
     /// # Errors
     /// The writer was closed before.
     pub async fn close(&self) -> Result<bool, Closed> {
-        let stored = self.call(Command::Close).await;
+        let stored = self.on_thread(Keeper::finish).await;
         let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // It has answered and has nothing left to do.
@@ -148,9 +173,16 @@ impl Writer {
         stored
     }
 
-    async fn call<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Keeper) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
         let (answer, answered) = oneshot::channel();
-        self.commands.send(command(answer)).await.map_err(|_| Closed)?;
+        let work = move |keeper: &mut Keeper| {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(work(keeper));
+        };
+        self.commands.send(Command::Do(Box::new(work))).await.map_err(|_| Closed)?;
         answered.await.map_err(|_| Closed)
     }
 }

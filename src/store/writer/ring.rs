@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use messages::batch::{Epoch, Seq, Stream};
 
-use super::super::{Block, Commit, NewBlock};
+use super::super::erase::Span;
+use super::super::{Block, Commit, NewBlock, StoreError};
 use crate::world::random;
 
 /// The most bytes of blocks, frames and readings that wait. A day of hour rows of a thousand meters is half of it.
@@ -150,6 +151,22 @@ impl Waiting {
         self.entries.retain(|entry| !entry.is_empty());
         self.count();
         self.make_room();
+    }
+
+    /// Erases what waits, too.
+    pub(super) fn erase(&mut self, span: &Span) -> Result<(), StoreError> {
+        for entry in &mut self.entries {
+            for (_, block) in &mut entry.blocks {
+                if let Some(rewritten) = span.rewrite_new(block)? {
+                    *block = Arc::new(rewritten);
+                }
+            }
+            let is_it = |meter: wmbus::Meter| meter.to_string() == span.meter.as_str();
+            entry.rest.sealed.retain(|sealed| !is_it(sealed.meter));
+            entry.rest.unplaced.retain(|unplaced| !is_it(unplaced.meter));
+        }
+        self.count();
+        Ok(())
     }
 
     pub(super) fn ring(&self) -> Ring {

@@ -3,9 +3,8 @@
 //! Source: a public log of its telegrams, and the flags of the MULTICAL 602 manual, whose calculator it shares.
 
 use crate::address::Manufacturer;
-use crate::meter::multical_heat::FLAGS_16;
+use crate::meter::multical_heat::{FLAGS_16, broken_sensors};
 use crate::meter::multical21::WATER;
-use crate::meter::profile::nothing_to_mend;
 use crate::meter::{Field, Model, Profile};
 
 /// The family.
@@ -22,5 +21,5 @@ pub static PROFILE: Profile = Profile {
     water: true,
     loggers: true,
     temperature_start_values: false,
-    finish: nothing_to_mend,
+    finish: broken_sensors,
 };

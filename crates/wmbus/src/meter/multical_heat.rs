@@ -44,10 +44,10 @@ pub static PROFILE: Profile = Profile {
 
 /// A broken sensor is sent as 0.00 or 185.00 °C beside an info code that says so: no temperature. The code tells of
 /// now; 185.00 is beyond what the meters measure at any time.
-fn broken_sensors(reading: &mut Reading) {
+pub(crate) fn broken_sensors(reading: &mut Reading) {
     let broken = |what: What| {
         let codes = match what {
-            What::FlowTemperature => [T1_ABOVE, T1_BELOW, T1_OUTSIDE],
+            What::FlowTemperature | What::WaterTemperature => [T1_ABOVE, T1_BELOW, T1_OUTSIDE],
             What::ReturnTemperature => [T2_ABOVE, T2_BELOW, T2_OUTSIDE],
             _ => return false,
         };
@@ -58,7 +58,7 @@ fn broken_sensors(reading: &mut Reading) {
         let now = measure.period == Period::Now && measure.statistic == Statistic::Actual;
         let top = || measure.amount == Amount::Number(Decimal::new(185, 0));
         let absent = match measure.what {
-            What::FlowTemperature => now && t1 || top(),
+            What::FlowTemperature | What::WaterTemperature => now && t1 || top(),
             What::ReturnTemperature => now && t2 || top(),
             What::TemperatureDifference => now && (t1 || t2),
             _ => false,

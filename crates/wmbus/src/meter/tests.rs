@@ -100,6 +100,8 @@ fn a_broken_sensor_has_no_temperature_now_whichever_word_says_so() {
             "info t2_outside_range t1_outside_range",
         ]
     );
+    let water = lines("KAM.12345678.33.16", "02FD170800 02590000");
+    assert_eq!(water, ["water_temperature actual now absent °C", "info t1_outside_range"]);
     let lines = lines("KAM.12345678.34.04", "02594448 025D102 7".replace(' ', "").as_str());
     assert_eq!(lines, ["flow_temperature actual now absent °C", "return_temperature actual now 100.00 °C"]);
 }

@@ -1,4 +1,4 @@
-//! Writes the first inputs of each target, `seeds/<target>/`, from the telegrams in `../tests/vectors`.
+//! Writes the first inputs of each fuzz target, `fuzz/seeds/<target>/`, from the telegrams in `tests/vectors`.
 
 use std::path::Path;
 use std::{fs, io};
@@ -7,7 +7,7 @@ use wmbus::{Cipher, Frame, Policy, Sealed};
 
 fn main() -> io::Result<()> {
     let mut count = 0;
-    for file in fs::read_dir("../tests/vectors")? {
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors"))? {
         let text = fs::read_to_string(file?.path())?;
         for vector in text.split("[[vector]]").skip(1) {
             let Some(frame) = field(vector, "hex").map(|hex| unhex(&hex)) else { continue };
@@ -16,7 +16,8 @@ fn main() -> io::Result<()> {
                 write("records", count, &body)?;
                 // Kind, shape, counter, no damage, a meter, then the records.
                 let kind = u8::try_from(count % 6).unwrap_or(0);
-                write("open", count, &[&[kind, kind & 1, 7, 0, 0], &frame[2..10], &body].concat())?;
+                let meter = frame.get(2..10).unwrap_or_default();
+                write("open", count, &[&[kind, kind & 1, 7, 0, 0], meter, &body].concat())?;
             }
             count += 1;
         }
@@ -38,7 +39,7 @@ fn body(bytes: &[u8], key: Option<String>) -> Option<Vec<u8>> {
 }
 
 fn write(target: &str, number: usize, bytes: &[u8]) -> io::Result<()> {
-    let folder = Path::new("seeds").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(format!("{number:03}")), bytes)
 }
