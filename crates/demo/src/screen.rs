@@ -100,6 +100,9 @@ impl Screen {
         self.seen.mails += 1;
         let to = mail.to.join(", ");
         line(at, "MAIL", RED, &format!("to {to}: {}", mail.subject));
+        for sentence in &mail.opening {
+            line(at, "", FAINT, &format!("| {FAINT}{sentence}{FAINT:#}"));
+        }
         line(at, "", FAINT, &format!("kept as {}", mail.file.display()));
     }
 
