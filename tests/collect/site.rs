@@ -85,7 +85,9 @@ impl Site {
         let mut n = 0;
         while self.status().await.telegrams.heard < self.sent {
             n += 1;
-            if n % 1000 == 0 { eprintln!("waiting {n} {:?}", self.status().await); }
+            if n % 1000 == 0 {
+                eprintln!("waiting {n} {:?}", self.status().await);
+            }
             tokio::task::yield_now().await;
         }
     }
