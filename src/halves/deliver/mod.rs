@@ -238,8 +238,7 @@ impl Half {
 
     /// What the receiving half has stored since.
     fn read(&mut self) -> Result<(), StoreError> {
-        let opened =
-            self.open_reader().and_then(|reader| Ok(reader.map(CollectReader::version).transpose()?));
+        let opened = self.open_reader().and_then(|reader| reader.map(CollectReader::version).transpose());
         let version = match opened {
             Ok(version) => version,
             Err(error) => {
