@@ -134,7 +134,6 @@ impl Portal {
     }
 
     /// What it has stored.
-    #[must_use]
     pub fn records(&self) -> MutexGuard<'_, Records> {
         self.shared.records.lock().unwrap()
     }

@@ -80,8 +80,11 @@ pub(super) struct Session {
     pub(super) jobs: Jobs,
     pub(super) link: Link,
     suspects: outbox::Suspects,
-    unpark: (mpsc::Sender<(Stream, Seq)>, mpsc::Receiver<(Stream, Seq)>),
+    unpark: (mpsc::Sender<Place>, mpsc::Receiver<Place>),
 }
+
+/// A batch: its stream and number.
+type Place = (Stream, Seq);
 
 /// How the line is, and was.
 #[derive(Debug, Default)]

@@ -170,7 +170,12 @@ impl Half {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                sent = self.desk.sent() => self.desk.settle_later(sent),
+                sent = self.desk.sent() => {
+                    if sent.is_none() {
+                        self.alarms.lost();
+                    }
+                    self.desk.settle_later(sent);
+                }
                 news = sockets.ear.hear::<News>() => self.shared.in_memory.set(news.in_memory),
                 Ok(()) = signals.changed() => {}
                 Some((question, answer)) = sockets.asked.recv() => {
@@ -233,8 +238,7 @@ impl Half {
 
     /// What the receiving half has stored since.
     fn read(&mut self) -> Result<(), StoreError> {
-        let opened =
-            self.open_reader().and_then(|reader| Ok(reader.map(CollectReader::version).transpose()?));
+        let opened = self.open_reader().and_then(|reader| reader.map(CollectReader::version).transpose());
         let version = match opened {
             Ok(version) => version,
             Err(error) => {
