@@ -116,7 +116,7 @@ pub(super) fn truncate(connection: &Connection) -> Result<bool, StoreError> {
     Ok(!busy)
 }
 
-fn migrate(connection: &mut Connection, migrations: Migrations) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection, migrations: Migrations) -> Result<(), StoreError> {
     let (found, known) = (version(connection)?, count(migrations));
     if found > known {
         return Err(StoreError::Newer { found, known });
