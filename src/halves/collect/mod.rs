@@ -157,7 +157,7 @@ impl Half {
         config.mark_unchanged();
         let mut status = self.writer_status.clone();
         let mut right = kept::clock_watch(self.source, clock.clone(), stop.clone());
-        let mut tick: Pin<Box<dyn Future<Output = ()>>> = Box::pin(clock.sleep(TICK));
+        let mut tick: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(clock.sleep(TICK));
         loop {
             tokio::select! {
                 biased;

@@ -94,13 +94,16 @@ impl DeliverStore {
         Ok(aside::remove_old(aside::parent(&self.path), now, keep_at_most.max(DAY))?)
     }
 
-    /// Erases what the stream `mails` says of a meter from `from` until before `to`, and what damaged stores held.
+    /// Erases what the stream `mails` says of a meter from `from` until before `to`, its episodes and mails of that time,
+    /// and what damaged stores held.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), StoreError> {
         self.connection.execute_batch("PRAGMA secure_delete=ON")?;
-        let erased = erase_blocks(&mut self.connection, Stream::Mails, &Span { meter, from, to })
+        let rows = self.desk(None, |desk| desk.erase(meter, from, to));
+        let erased = rows
+            .and_then(|()| erase_blocks(&mut self.connection, Stream::Mails, &Span { meter, from, to }))
             .and_then(|_| overwrite_free(&mut self.connection));
         self.connection.execute_batch("PRAGMA secure_delete=FAST")?;
         erased?;

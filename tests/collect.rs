@@ -1,0 +1,123 @@
+//! The receiving half in one process: a virtual iM871A on a pseudo-terminal, the real serial loop, the collector, the
+//! store.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "collect/site.rs"]
+mod site;
+
+use messages::batch::Record;
+use messages::event::{Reception, Refusal};
+use messages::reading::{Code, Role};
+use site::{Site, meter};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn telegrams_become_rows_of_their_hours() {
+    let mut site = Site::new("2026-11-24T00:30:00Z").await;
+    site.add_key(meter()).await;
+    for minute in 0..40 {
+        site.send(meter(), 1000 + minute, 0).await;
+        site.pass(MINUTE).await;
+    }
+    // 01:10: the row of 01:00 has been written; the stop makes one of 02:00.
+    let records = site.stop().await;
+    let rows = site::rows(&records);
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let volume = row.registers[&Role::Volume];
+            format!("{} {} {} {}", row.boundary, volume.value, volume.offset, row.telegrams)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            // The first reading of a run that finds no row.
+            "2026-11-24T00:00:00Z 1.000 m3 1800 0",
+            "2026-11-24T01:00:00Z 1.030 m3 0 30",
+            "2026-11-24T02:00:00Z 1.039 m3 -3060 10",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_leak_becomes_an_episode_with_the_third_telegram() {
+    let mut site = Site::new("2026-11-24T00:30:00Z").await;
+    site.add_key(meter()).await;
+    for n in 0..3 {
+        site.send(meter(), 1000 + n, site::LEAK).await;
+        site.pass(MINUTE).await;
+    }
+    let records = site.stop().await;
+    let episodes: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Episode(episode) => Some((episode.code.clone(), episode.started, episode.lasted)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(episodes, [(Code::Leak, Some("2026-11-24T00:30:00Z".parse().unwrap()), 60)]);
+}
+
+#[tokio::test]
+async fn replayed_and_foreign_telegrams_change_nothing_and_are_counted() {
+    let mut site = Site::new("2026-11-24T00:30:00Z").await;
+    site.add_key(meter()).await;
+    let mut sent = Vec::new();
+    for n in 0..3 {
+        sent.push(site.send(meter(), 1000 + n, 0).await);
+        site.pass(MINUTE).await;
+    }
+    site.air(&sent[0]).await;
+    site.send("KAW.11111111.3C.16".parse().unwrap(), 5, 0).await;
+    let status = site.status().await;
+    assert_eq!(status.telegrams.refused[&Refusal::Replayed], 1);
+    assert_eq!((status.telegrams.accepted, status.telegrams.foreign), (3, 1));
+    assert_eq!(status.meters.foreign, 1);
+    let records = site.stop().await;
+    assert!(site::rows(&records).iter().all(|row| row.meter.as_str() == meter().to_string()));
+}
+
+#[tokio::test]
+async fn frames_without_a_key_are_opened_when_it_arrives() {
+    let mut site = Site::with_list("2026-11-24T00:30:00Z", &[meter()]).await;
+    for minute in 0..100 {
+        site.send(meter(), 1000 + minute, 0).await;
+        site.pass(MINUTE).await;
+    }
+    let status = site.status().await;
+    assert_eq!((status.meters.no_key, status.rows), (1, 0));
+    site.add_key(meter()).await;
+    site.send(meter(), 1100, 0).await;
+    site.pass(MINUTE).await;
+    site.send(meter(), 1101, 0).await;
+    let records = site.stop().await;
+    let rows = site::rows(&records);
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let volume = row.registers[&Role::Volume];
+            format!("{} {} {} {}", row.boundary, volume.value, volume.offset, row.late)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "2026-11-24T01:00:00Z 1.030 m3 0 true",
+            "2026-11-24T02:00:00Z 1.090 m3 0 true",
+            "2026-11-24T03:00:00Z 1.099 m3 -3060 true",
+            "2026-11-24T02:00:00Z 1.100 m3 600 false",
+            "2026-11-24T03:00:00Z 1.101 m3 -2940 false",
+        ]
+    );
+    let told: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Meter(status) => Some(status.reception.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [Reception::NoKey, Reception::Heard]);
+}
