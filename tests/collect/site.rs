@@ -25,16 +25,18 @@ use wmbus::{Cipher, Key, Meter};
 use zeroize::Zeroizing;
 
 /// The info code "leak" of the meter below.
-pub const LEAK: i64 = 1 << 2;
+pub(crate) const LEAK: i64 = 1 << 2;
+/// The dongle has its settings then, and hears.
+const C1_AND_T1: u8 = 0x0A;
 const KEY: &str = "000102030405060708090A0B0C0D0E0F";
 
 /// A MULTICAL 21.
-pub fn meter() -> Meter {
+pub(crate) fn meter() -> Meter {
     "KAM.76348799.1B.16".parse().unwrap()
 }
 
 /// A running half.
-pub struct Site {
+pub(crate) struct Site {
     folder: TempDir,
     dongle: Im871a,
     clock: Clock,
@@ -46,11 +48,11 @@ pub struct Site {
 }
 
 impl Site {
-    pub async fn new(start: &str) -> Self {
+    pub(crate) async fn new(start: &str) -> Self {
         Self::with_list(start, &[]).await
     }
 
-    pub async fn with_list(start: &str, listed: &[Meter]) -> Self {
+    pub(crate) async fn with_list(start: &str, listed: &[Meter]) -> Self {
         let start: Time = start.parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -71,27 +73,27 @@ impl Site {
         let (stop, supervisor) = (CancellationToken::new(), Supervisor::new(1));
         let credentials = Credentials::default();
         let daemon = Daemon { world, config, credentials, supervisor, stop: stop.clone() };
-        let task = tokio::spawn(collect::run(daemon));
+        let mut task = tokio::spawn(collect::run(daemon));
         let mut listening = dongle.state();
-        listening.wait_for(|state| state.listening).await.unwrap();
+        tokio::select! {
+            ended = &mut task => panic!("{ended:?}"),
+            listening = listening.wait_for(|state| state.link_mode == C1_AND_T1) => drop(listening.unwrap()),
+        }
         let (start, sent) = (start.unix(), 0);
         Self { folder, dongle, clock, start, stop, task, sent, _config: config_sender }
     }
 
     /// Something is on the air, and the collector has taken it.
-    pub async fn air(&mut self, telegram: &[u8]) {
+    pub(crate) async fn air(&mut self, telegram: &[u8]) {
         self.dongle.hear(telegram, -71).await.unwrap();
         self.sent += 1;
-        let mut n = 0;
         while self.status().await.telegrams.heard < self.sent {
-            n += 1;
-            if n % 1000 == 0 { eprintln!("waiting {n} {:?}", self.status().await); }
             tokio::task::yield_now().await;
         }
     }
 
     /// The meter sends so many litres and info codes now.
-    pub async fn send(&mut self, meter: Meter, litres: i64, codes: i64) -> Vec<u8> {
+    pub(crate) async fn send(&mut self, meter: Meter, litres: i64, codes: i64) -> Vec<u8> {
         let seconds = u32::try_from(self.clock.kernel() - self.start).unwrap();
         let session = Session((1000 + seconds / 60) << 4 | (seconds % 60) / 8);
         let frame = frame(meter, session, litres, codes);
@@ -100,7 +102,7 @@ impl Site {
     }
 
     /// Time passes, and the half has seen it.
-    pub async fn pass(&mut self, time: Duration) {
+    pub(crate) async fn pass(&mut self, time: Duration) {
         self.clock.advance(time);
         let now = Time::from_unix(self.clock.kernel());
         while self.status().await.at < now {
@@ -108,11 +110,11 @@ impl Site {
         }
     }
 
-    pub async fn status(&self) -> CollectStatus {
+    pub(crate) async fn status(&self) -> CollectStatus {
         self.ask(&OfCollect::Status).await
     }
 
-    pub async fn add_key(&mut self, meter: Meter) {
+    pub(crate) async fn add_key(&mut self, meter: Meter) {
         let key = NewKey { meter: meter.to_string(), key: Zeroizing::new(KEY.to_owned()) };
         let added: KeysAdded = self.ask(&OfCollect::KeysAdd { keys: vec![key] }).await;
         assert_eq!(added.added, 1);
@@ -123,7 +125,7 @@ impl Site {
     }
 
     /// Stops in order and gives everything stored: events, then readings.
-    pub async fn stop(self) -> Vec<Record> {
+    pub(crate) async fn stop(self) -> Vec<Record> {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
         let reader = CollectReader::open(&self.folder.path().join("data/collect")).unwrap();
@@ -135,7 +137,7 @@ impl Site {
 }
 
 /// The hour rows among records.
-pub fn rows(records: &[Record]) -> Vec<HourRow> {
+pub(crate) fn rows(records: &[Record]) -> Vec<HourRow> {
     let row = |record: &Record| match record {
         Record::Hour(row) => Some((**row).clone()),
         _ => None,
@@ -144,7 +146,7 @@ pub fn rows(records: &[Record]) -> Vec<HourRow> {
 }
 
 /// A full telegram, enciphered with the key of all meters here.
-pub fn frame(meter: Meter, session: Session, litres: i64, codes: i64) -> Vec<u8> {
+pub(crate) fn frame(meter: Meter, session: Session, litres: i64, codes: i64) -> Vec<u8> {
     let cipher = Cipher::new(KEY.parse::<Key>().unwrap());
     let mut records = RecordWriter::default();
     records.integer(&[0x02, 0xFF, 0x20], codes).unwrap();
