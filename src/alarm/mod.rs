@@ -291,6 +291,11 @@ impl Alarms {
         Ok(())
     }
 
+    /// The attempt at a mail ended without an outcome: the mail is due as before.
+    pub fn lost(&mut self) {
+        self.in_flight = None;
+    }
+
     /// When the next mail is due, if nothing holds it.
     #[must_use]
     pub fn next_due(&self) -> Option<Time> {
@@ -324,20 +329,6 @@ impl Alarms {
             alarms: counts.alarms,
             error: self.trouble.clone(),
         })
-    }
-
-    /// Erases what is kept of a meter from `from` until before `to`, as the portal asked.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn erase(
-        &mut self,
-        store: &mut DeliverStore,
-        meter: MeterId,
-        from: Time,
-        to: Time,
-    ) -> Result<(), StoreError> {
-        store.desk(None, |desk| desk.erase(meter, from, to))
     }
 
     /// Whether the store is still the one that is known; a damaged one is replaced while we run.

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::collect::{MIGRATIONS, file};
 use super::sqlite::Identity;
-use super::{Block, StoreError, sqlite, stream};
+use super::{Anchor, Block, StoreError, sqlite, stream};
 
 /// Reads the receiving half's store.
 #[derive(Debug)]
@@ -70,6 +70,14 @@ impl CollectReader {
     /// See [`StoreError`].
     pub fn epoch(&self) -> Result<Epoch, StoreError> {
         stream::known_epoch(&self.connection)?.ok_or(StoreError::Absent)
+    }
+
+    /// Which uptime of a start of the machine was which UTC, if the other half knows.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn anchor(&self, boot: &str) -> Result<Option<Anchor>, StoreError> {
+        super::collect::anchor(&self.connection, boot)
     }
 
     /// The number of the newest block of a stream.

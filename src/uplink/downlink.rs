@@ -322,7 +322,7 @@ impl Session {
                 self.refusal();
             }
             Done::Erased(Erasure { id, meter, from, to }, Ok(())) => {
-                let erased = self.shared.store.borrow_mut().desk(None, |desk| desk.erase(meter, from, to));
+                let erased = self.shared.store.borrow_mut().erase(meter, from, to);
                 if self.shared.note(erased).is_some() {
                     self.report_request(id, meter, RequestOutcome::Done);
                 }

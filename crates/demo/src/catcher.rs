@@ -15,6 +15,8 @@ use tokio::{
 
 /// The longest mail and the longest line.
 const MOST_BYTES: u64 = 1_000_000;
+/// A mail's opening has so many lines.
+const OPENING: usize = 6;
 /// Nobody here writes to more people at once.
 const MOST_RECIPIENTS: usize = 100;
 
@@ -25,6 +27,8 @@ pub(crate) struct Mail {
     pub(crate) to: Vec<String>,
     /// Its subject, decoded.
     pub(crate) subject: String,
+    /// How it begins: the first lines that are not empty.
+    pub(crate) opening: Vec<String>,
     /// Where it is kept.
     pub(crate) file: PathBuf,
 }
@@ -87,7 +91,8 @@ impl Catcher {
                     *number += 1;
                     let file = self.folder.join(format!("{number:03}.eml"));
                     std::fs::write(&file, &text)?;
-                    let mail = Mail { to: std::mem::take(&mut to), subject: subject(&text), file };
+                    let (subject, opening) = (subject(&text), opening(&text));
+                    let mail = Mail { to: std::mem::take(&mut to), subject, opening, file };
                     let _ = mails.send(mail).await;
                     "250 Taken\r\n"
                 }
@@ -177,6 +182,20 @@ fn encoded_word(word: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The beginning of the plain text, its quoted-printable undone; empty if there is no such part.
+fn opening(mail: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(mail).replace("\r\n", "\n");
+    let part = text.split_once("Content-Type: text/plain").and_then(|(_, part)| part.split_once("\n\n"));
+    let body = part.map_or("", |(_, body)| body);
+    let body = body.split_once("\n--").map_or(body, |(body, _)| body).replace("=\n", "");
+    // An underscore is a space in heads only.
+    let decode = |line: &str| unquote(&line.replace('_', "=5F"));
+    let lines = body.lines().filter(|line| !line.is_empty()).filter_map(decode).take(OPENING);
+    let mut lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
+    lines.iter_mut().for_each(|line| line.retain(|letter| !letter.is_control()));
+    lines
+}
+
 fn unquote(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut letters = text.bytes();
@@ -210,6 +229,15 @@ mod tests {
         ] {
             assert_eq!(subject(head.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn a_mail_opens_with_its_plain_text() {
+        let mail = "Subject: x\r\n\r\n--=_b\r\nContent-Type: text/plain; charset=utf-8\r\n\
+            Content-Transfer-Encoding: quoted-printable\r\n\r\nVuoto=\r\nh=C3=A4lytys\r\n\r\na_b\r\n\
+            --=_b\r\nContent-Type: text/html\r\n\r\n<p>no\r\n";
+        assert_eq!(opening(mail.as_bytes()), ["Vuotohälytys", "a_b"]);
+        assert!(opening(b"Subject: x\r\n\r\nbody").is_empty());
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ use tokio::{
     process::Child,
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use broker::{Broker, Choice};
@@ -46,6 +46,8 @@ const DOMAIN: &str = "vesi.example";
 const LEAK_AFTER_MINUTES: u32 = 20;
 /// How often the terminal says how much is heard.
 const EVERY: Duration = Duration::from_secs(5);
+/// For what is still under way when the gateway has ended.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Shows a water utility's gateway at work: virtual meters, a leak, a mail.
 #[derive(Debug, Parser)]
@@ -226,13 +228,20 @@ impl Watch<'_> {
                 Some(item) = news.recv() => self.screen.news(self.now(), &item),
             }
         }
+        // Its last words may still be on their way through the broker.
+        let farewell = async {
+            while let Some(item) = news.recv().await {
+                self.screen.news(self.pace.at(Instant::now()) / 1_000, &item);
+                if matches!(item, News::Gateway(_)) {
+                    break;
+                }
+            }
+        };
+        let _ = timeout(FAREWELL, farewell).await;
         while let Ok(mail) = mails.try_recv() {
             self.screen.mail(self.now(), &mail);
         }
-        while let Ok(item) = news.try_recv() {
-            self.screen.news(self.now(), &item);
-        }
-        self.tick();
+        self.screen.seen.telegrams = self.dongle.state().borrow().passed_on;
     }
 
     fn tick(&mut self) {

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, io::Write as _};
 
 use anstyle::{AnsiColor, Style};
 use messages::{
-    Hour, MeterId, Presence, Quantity, Unit,
+    Hour, Id, MeterId, Presence, Quantity, Unit,
     batch::Record,
-    event::{Episode, Standing},
+    event::{Episode, Reception, Standing},
     mail::MailOutcome,
     reading::{HourRow, Role},
 };
@@ -39,6 +39,8 @@ pub(crate) struct Screen {
     names: BTreeMap<MeterId, String>,
     /// The last row of each meter.
     last: BTreeMap<MeterId, (Hour, Quantity)>,
+    /// What was last told of each episode: reports of one that goes on come again and again.
+    standing: BTreeMap<Id, Standing>,
     /// What it has shown.
     pub(crate) seen: Seen,
 }
@@ -53,7 +55,7 @@ const RED: Style = AnsiColor::Red.on_default().bold();
 impl Screen {
     /// `names`: what the meters' places are called.
     pub(crate) fn new(names: BTreeMap<MeterId, String>) -> Self {
-        Self { names, last: BTreeMap::new(), seen: Seen::default() }
+        Self { names, last: BTreeMap::new(), standing: BTreeMap::new(), seen: Seen::default() }
     }
 
     /// A line of what is being done.
@@ -84,6 +86,7 @@ impl Screen {
                 );
             }
             News::Records(_, records) => {
+                self.heard_meters(at, records);
                 for record in records {
                     self.record(at, record);
                 }
@@ -97,14 +100,26 @@ impl Screen {
         self.seen.mails += 1;
         let to = mail.to.join(", ");
         line(at, "MAIL", RED, &format!("to {to}: {}", mail.subject));
+        for sentence in &mail.opening {
+            line(at, "", FAINT, &format!("| {FAINT}{sentence}{FAINT:#}"));
+        }
         line(at, "", FAINT, &format!("kept as {}", mail.file.display()));
+    }
+
+    /// Meters that are heard for the first time come all at once, and are one line.
+    fn heard_meters(&self, at: i64, records: &[Record]) {
+        let heard = |record: &&Record| matches!(record, Record::Meter(status) if status.reception == Reception::Heard);
+        let count = records.iter().filter(heard).count();
+        if count > 0 {
+            line(at, "meter", PLAIN, &format!("{count} heard, their keys open them"));
+        }
     }
 
     fn record(&mut self, at: i64, record: &Record) {
         match record {
             Record::Hour(row) => self.row(at, row),
             Record::Episode(episode) => self.episode(at, episode),
-            Record::Meter(status) => {
+            Record::Meter(status) if status.reception != Reception::Heard => {
                 let name = self.name(status.meter);
                 line(at, "meter", PLAIN, &format!("{name}  {}", status.reception));
             }
@@ -144,9 +159,13 @@ impl Screen {
 
     fn episode(&mut self, at: i64, episode: &Episode) {
         let name = self.name(episode.meter);
+        let before = self.standing.insert(episode.id, episode.standing);
+        if before == Some(episode.standing) {
+            return;
+        }
+        self.seen.episodes += u64::from(before.is_none());
         match episode.standing {
             Standing::Active => {
-                self.seen.episodes += 1;
                 line(at, "episode", YELLOW, &format!("{name}  the meter says {}", episode.code));
             }
             Standing::Ended => line(at, "episode", GREEN, &format!("{name}  {} is over", episode.code)),

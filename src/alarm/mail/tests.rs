@@ -80,7 +80,8 @@ fn every_code_has_words_in_every_language() {
         let texts: Vec<String> = codes
             .iter()
             .map(|code| {
-                let letter = Letter { code: Some(code), flow: None, ..letter(Kind::Raised, language, &house) };
+                let letter =
+                    Letter { code: Some(code), flow: None, ..letter(Kind::Raised, language, &house) };
                 let content = Words::of(language).content(&letter, &zone("Europe/Helsinki"));
                 let advice = content.advice.map(|(_, advice)| advice.join("\n  ")).unwrap_or_default();
                 let over = (Words::of(language).code)(code).over;
@@ -119,12 +120,8 @@ fn the_utilitys_own_people_are_told_to_call_the_customer() {
 #[test]
 fn a_mail_without_anything_known_still_says_what_and_which_meter() {
     let house = House { name: None, zone: "Nowhere/Nothing".to_owned(), phone: None, url: None };
-    let letter = Letter {
-        place: None,
-        flow: None,
-        unsubscribe: None,
-        ..letter(Kind::Raised, Language::En, &house)
-    };
+    let letter =
+        Letter { place: None, flow: None, unsubscribe: None, ..letter(Kind::Raised, Language::En, &house) };
     let text = text_of(&letter);
     assert!(text.starts_with("Subject: Leak alarm – water meter 76348799\n"), "{text}");
     assert!(text.contains("Since: 23 November 2026 at 14:00\n"), "{text}");
@@ -172,8 +169,13 @@ fn a_hostile_label_reaches_neither_the_head_nor_the_html() {
 
 #[test]
 fn only_plain_https_links_are_printed() {
-    assert_eq!(link("https://vesi.example.fi/u/0c01?a=b&c=%20"), Some("https://vesi.example.fi/u/0c01?a=b&c=%20"));
-    for bad in ["http://x/", "javascript:alert(1)", "https://x/ y", "https://x/\"", "https://x/>", "https://ä/", ""] {
+    assert_eq!(
+        link("https://vesi.example.fi/u/0c01?a=b&c=%20"),
+        Some("https://vesi.example.fi/u/0c01?a=b&c=%20")
+    );
+    for bad in
+        ["http://x/", "javascript:alert(1)", "https://x/ y", "https://x/\"", "https://x/>", "https://ä/", ""]
+    {
         assert_eq!(link(bad), None, "{bad}");
     }
     assert_eq!(link(&format!("https://x/{}", "a".repeat(500))), None);

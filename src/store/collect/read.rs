@@ -1,7 +1,7 @@
 //! What the receiving half reads back.
 
 use messages::Time;
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OptionalExtension as _};
 use wmbus::Meter;
 
 use super::super::StoreError;
@@ -29,15 +29,7 @@ impl CollectStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn anchor(&self, boot: &str) -> Result<Option<Anchor>, StoreError> {
-        let anchor = self.connection.query_row(
-            "SELECT uptime_ms, utc_ms FROM anchor WHERE boot = ?1",
-            [boot],
-            |row| {
-                let uptime = std::time::Duration::from_millis(row.get::<_, i64>(0)?.cast_unsigned());
-                Ok(Anchor { boot: boot.to_owned(), uptime: Uptime(uptime), utc_ms: row.get(1)? })
-            },
-        );
-        Ok(anchor.optional()?)
+        anchor(&self.connection, boot)
     }
 
     /// Readings without a place on the calendar, by start of the machine and uptime.
@@ -95,4 +87,14 @@ impl CollectStore {
         let rows: Vec<Option<SealedFrame>> = rows.collect::<Result<_, _>>()?;
         Ok(rows.into_iter().flatten().collect())
     }
+}
+
+/// The anchor of a start of the machine.
+pub(in crate::store) fn anchor(connection: &Connection, boot: &str) -> Result<Option<Anchor>, StoreError> {
+    let anchor =
+        connection.query_row("SELECT uptime_ms, utc_ms FROM anchor WHERE boot = ?1", [boot], |row| {
+            let uptime = std::time::Duration::from_millis(row.get::<_, i64>(0)?.cast_unsigned());
+            Ok(Anchor { boot: boot.to_owned(), uptime: Uptime(uptime), utc_ms: row.get(1)? })
+        });
+    Ok(anchor.optional()?)
 }

@@ -94,25 +94,16 @@ impl DeliverStore {
         Ok(aside::remove_old(aside::parent(&self.path), now, keep_at_most.max(DAY))?)
     }
 
-    /// Begins a new numbering of the stream `mails`: everything that is kept is sent again.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn renew_epoch(&mut self) -> Result<messages::batch::Epoch, StoreError> {
-        let transaction = sqlite::begin(&mut self.connection)?;
-        let epoch = freeing::renumber(&transaction, STREAMS)?;
-        transaction.commit()?;
-        self.epoch = epoch;
-        Ok(epoch)
-    }
-
-    /// Erases what the stream `mails` says of a meter from `from` until before `to`, and what damaged stores held.
+    /// Erases what the stream `mails` says of a meter from `from` until before `to`, its episodes and mails of that time,
+    /// and what damaged stores held.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), StoreError> {
         self.connection.execute_batch("PRAGMA secure_delete=ON")?;
-        let erased = erase_blocks(&mut self.connection, Stream::Mails, &Span { meter, from, to })
+        let rows = self.desk(None, |desk| desk.erase(meter, from, to));
+        let erased = rows
+            .and_then(|()| erase_blocks(&mut self.connection, Stream::Mails, &Span { meter, from, to }))
             .and_then(|_| overwrite_free(&mut self.connection));
         self.connection.execute_batch("PRAGMA secure_delete=FAST")?;
         erased?;

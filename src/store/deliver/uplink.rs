@@ -7,7 +7,7 @@ use messages::{Id, MeterId, Time};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{DeliverStore, unwritable};
-use crate::store::{NewBlock, StoreError, sqlite, stream};
+use crate::store::{NewBlock, StoreError, freeing, sqlite, stream};
 
 /// How far the portal has a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +147,18 @@ impl DeliverStore {
         stream::insert(&transaction, &block, at)?;
         transaction.commit()?;
         sqlite::checkpoint(&self.connection)
+    }
+
+    /// The portal knows other content under this numbering: begins a new one, under which everything kept is sent again.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn renew_epoch(&mut self) -> Result<Epoch, StoreError> {
+        let transaction = sqlite::begin(&mut self.connection)?;
+        let epoch = freeing::renumber(&transaction, &[Stream::Mails])?;
+        transaction.commit()?;
+        self.epoch = epoch;
+        Ok(epoch)
     }
 
     /// The block of the stream `mails` with this number, if it is kept and whole.

@@ -90,11 +90,15 @@ impl Keeper {
             let store = self.store.take();
             self.replace(reason, store);
         }
-        if let Err(error) = self.try_chores(now) {
-            self.failed(&error);
-            if let StoreError::Damaged(reason) = error {
+        match self.try_chores(now) {
+            Ok(()) if self.waiting.is_empty() && self.store.is_some() => self.worked(),
+            Ok(()) => {}
+            Err(error) => {
+                self.failed(&error);
                 self.store = None;
-                self.replace(reason, None);
+                if let StoreError::Damaged(reason) = error {
+                    self.replace(reason, None);
+                }
             }
         }
         self.measure();

@@ -130,6 +130,11 @@ impl Keeper {
 
     /// Stores what waits, oldest first, as far as it goes.
     pub(super) fn store_waiting(&mut self) {
+        if self.store.is_none()
+            && let Err(error) = self.reopen()
+        {
+            return self.failed(&error);
+        }
         let mut remedies = 2;
         while !self.waiting.is_empty() {
             let Err(error) = self.store_first() else {
@@ -139,6 +144,7 @@ impl Keeper {
                 self.uncertain = false;
                 self.now.commits = self.now.commits.saturating_add(1);
                 self.worked();
+                self.fold();
                 continue;
             };
             self.failed(&error);
@@ -148,6 +154,16 @@ impl Keeper {
                 return;
             }
             remedies -= 1;
+        }
+    }
+
+    /// What fails here has been stored all the same.
+    fn fold(&mut self) {
+        let Some(Err(error)) = self.store.as_ref().map(CollectStore::fold) else { return };
+        self.failed(&error);
+        let store = self.store.take();
+        if error.is_damage() {
+            self.remedy(error, store);
         }
     }
 
@@ -161,10 +177,6 @@ impl Keeper {
         }
         self.uncertain = true;
         store.write(first.blocks(), &first.rest)?;
-        if let Err(error) = store.fold() {
-            // Stored all the same.
-            self.failed(&error);
-        }
         Ok(())
     }
 
@@ -222,7 +234,9 @@ impl Keeper {
             self.troubles.add(Trouble::SetAside { to, reason });
             self.chores.start_over();
         }
-        self.worked();
+        if self.waiting.is_empty() {
+            self.worked();
+        }
     }
 
     fn salvage_some(&mut self) {

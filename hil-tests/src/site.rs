@@ -1,0 +1,225 @@
+//! A place where a gateway stands: a dongle on a pseudo-terminal, meters, keys, a configuration, a folder for all of it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+
+use emulator::im871a::{Device, Im871a};
+use emulator::player::{Played, Player};
+use emulator::town::Town;
+use messages::topic::Gateway as GatewayName;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::FastClock;
+use crate::gateway::binary;
+
+/// A place with a gateway.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+    /// The clock of everything here; without it gateways take the machine's.
+    pub clock: Option<FastClock>,
+    /// The dongle. Tests may unplug it, mute it, let it stammer.
+    pub dongle: Arc<Im871a>,
+    /// Further lines of `[gateway]`.
+    pub gateway_lines: String,
+    /// What the gateway logs, as `--log` wants it.
+    pub log_level: String,
+    /// Where gateways look for authorities that sign mail servers' certificates.
+    pub mail_authority: Option<PathBuf>,
+}
+
+impl Site {
+    /// A place whose clock goes `speed` times as fast as time does.
+    #[must_use]
+    pub fn fast(speed: u32) -> Self {
+        Self { clock: Some(FastClock::new(crate::clock::START, speed)), ..Self::new() }
+    }
+
+    /// A place with the machine's own clock.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("vesi-").tempdir().unwrap();
+        for name in ["data", "run", "logs"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let dongle = Im871a::plug_in(&folder.path().join("usb-iM871A"), Device::default()).unwrap();
+        Self {
+            folder,
+            clock: None,
+            dongle: Arc::new(dongle),
+            gateway_lines: String::new(),
+            log_level: "info".to_owned(),
+            mail_authority: None,
+        }
+    }
+
+    /// Who the gateway is.
+    #[must_use]
+    pub fn name() -> GatewayName {
+        "kylavesi/gw-7".parse().unwrap()
+    }
+
+    /// A path below the place's folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where the gateway keeps its things.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.path("vesigate.toml")
+    }
+
+    /// The collecting half's database.
+    #[must_use]
+    pub fn collect_db(&self) -> PathBuf {
+        self.data().join("collect/store/collect.db")
+    }
+
+    /// The delivering half's database.
+    #[must_use]
+    pub fn deliver_db(&self) -> PathBuf {
+        self.data().join("deliver/store/deliver.db")
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> FastClock {
+        self.clock.expect("this place has no clock of its own")
+    }
+
+    /// Writes the configuration: who and where, one receiver, and these sections besides.
+    pub fn configure(&self, sections: &[&str]) {
+        let (name, path) = (Self::name(), |name: &str| self.path(name).display().to_string());
+        let mut text = String::new();
+        let _ = write!(
+            text,
+            "[gateway]\nutility = \"{}\"\nname = \"{}\"\ndata_dir = \"{}\"\n{}\n\n\
+             [status]\nsockets = \"{}\"\n\n\
+             [[receiver]]\npath = \"{}\"\n\n",
+            name.utility(),
+            name.name(),
+            path("data"),
+            self.gateway_lines,
+            path("run"),
+            self.dongle.link().display(),
+        );
+        if self.path("meters.csv").exists() {
+            let _ = write!(text, "[meters]\nfile = \"{}\"\n\n", path("meters.csv"));
+        }
+        for section in sections {
+            let _ = writeln!(text, "{section}\n");
+        }
+        fs::write(self.config(), text).unwrap();
+    }
+
+    /// Expects these meters: `id`, as wanted `name`, `metering_point`, `q4`, `contacts`. To be called before
+    /// [`configure`](Self::configure).
+    pub fn expect_meters(&self, csv: &str) {
+        fs::write(self.path("meters.csv"), csv).unwrap();
+    }
+
+    /// Adds keys with `vesigate keys add`: `id`, `key`. The table itself does not stay.
+    pub async fn add_keys(&self, csv: &str) {
+        let table = self.path("keys.csv");
+        fs::write(&table, csv).unwrap();
+        let output = self.vesigate(&["keys", "add", "--file", table.to_str().unwrap()]).await;
+        fs::remove_file(&table).unwrap();
+        assert!(output.status.success(), "keys add: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Expects the meters of a town and knows their keys.
+    pub async fn settle(&self, town: &Town, sections: &[&str]) {
+        self.expect_meters(&town.meters_csv());
+        self.configure(sections);
+        self.add_keys(&town.keys_csv()).await;
+    }
+
+    /// Runs `vesigate` with these arguments and this place's configuration.
+    pub async fn vesigate(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--config").arg(self.config()).kill_on_drop(true);
+        command.output().await.unwrap()
+    }
+
+    /// What `vesigate status --json` says.
+    pub async fn status(&self) -> serde_json::Value {
+        let output = self.vesigate(&["status", "--json"]).await;
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("status: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Puts a town on the air.
+    #[must_use]
+    pub fn play(&self, town: Town) -> Air {
+        Air::new(town, &self.dongle, self.clock())
+    }
+
+    /// Keeps the folder for somebody to look at.
+    pub fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A town that is being heard.
+#[derive(Debug)]
+pub struct Air {
+    played: watch::Receiver<Played>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Player>,
+}
+
+impl Air {
+    fn new(town: Town, dongle: &Arc<Im871a>, clock: FastClock) -> Self {
+        let mut player = Player::new(town, clock.pace());
+        let played = player.played();
+        let (stop, mut stopped) = watch::channel(false);
+        let dongle = Arc::clone(dongle);
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                played = player.play(&dongle, i64::MAX) => { played.unwrap(); }
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+            player
+        });
+        Self { played, stop, task }
+    }
+
+    /// What has been sent so far.
+    #[must_use]
+    pub fn played(&self) -> Played {
+        *self.played.borrow()
+    }
+
+    /// Until so many more telegrams have been sent.
+    pub async fn hear(&mut self, more: u64) {
+        let wanted = self.played().sent + more;
+        self.played.wait_for(|played| played.sent >= wanted).await.unwrap();
+    }
+
+    /// Silence. Gives the player back, with its town.
+    pub async fn stop(self) -> Player {
+        self.stop.send_replace(true);
+        self.task.await.unwrap()
+    }
+}
