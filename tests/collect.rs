@@ -129,7 +129,9 @@ async fn frames_without_a_key_are_opened_when_it_arrives() {
 #[tokio::test]
 async fn real_telegrams_end_as_the_registers_that_the_meters_showed() {
     let Some(recorded) = real::recorded() else {
-        eprintln!("no recorded telegrams beside the repository (VESI_TELEGRAMS names their folder): left out");
+        eprintln!(
+            "no recorded telegrams beside the repository (VESI_TELEGRAMS names their folder): left out"
+        );
         return;
     };
     let mut site = Site::new("2026-11-24T00:05:00Z").await;
