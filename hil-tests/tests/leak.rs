@@ -66,7 +66,7 @@ async fn a_leak_is_one_mail_to_each_contact_in_its_language_also_without_a_broke
     });
     assert_eq!(episodes.await.len(), 1);
     // Nothing more, hours later.
-    site.clock().pass(3 * 3600).await;
+    site.clock().pass(3600).await;
     assert_eq!(office.mails().len(), 3);
     assert_eq!(portal.records().alarms().len(), 1);
     assert!(deliver.stop().await.success());
