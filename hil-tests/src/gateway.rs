@@ -66,6 +66,15 @@ pub struct Gateway {
     notify: UnixDatagram,
 }
 
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// What it logged.
+    pub text: String,
+}
+
 /// Tells the runs apart.
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
@@ -157,6 +166,17 @@ impl Gateway {
     pub async fn end(mut self) -> ExitStatus {
         match timeout(SOON, self.child.wait()).await {
             Ok(status) => status.unwrap(),
+            Err(_) => panic!("{} does not end:\n{}", self.half.command(), self.log()),
+        }
+    }
+
+    /// Waits for its end; gives its exit code and what it logged.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn log_at_end(mut self) -> Ended {
+        match timeout(SOON, self.child.wait()).await {
+            Ok(status) => Ended { code: status.unwrap().code(), text: self.log() },
             Err(_) => panic!("{} does not end:\n{}", self.half.command(), self.log()),
         }
     }

@@ -134,7 +134,6 @@ impl Portal {
     }
 
     /// What it has stored.
-    #[must_use]
     pub fn records(&self) -> MutexGuard<'_, Records> {
         self.shared.records.lock().unwrap()
     }
@@ -233,7 +232,7 @@ async fn serve(shared: &Shared, options: MqttOptions, documents: &mut mpsc::Unbo
         loop {
             tokio::select! {
                 event = events.poll() => match event {
-                    Err(error) => return eprintln!("portal: {error:?}"),
+                    Err(_) => return,
                     Ok(Event::Incoming(Incoming::Publish(publish))) => take(shared, &client, &publish),
                     Ok(Event::Incoming(Incoming::ConnAck(_))) => break,
                     Ok(Event::Incoming(Incoming::SubAck(_))) => {
@@ -252,10 +251,7 @@ async fn serve(shared: &Shared, options: MqttOptions, documents: &mut mpsc::Unbo
 async fn connected(events: &mut EventLoop, shared: &Shared, client: &AsyncClient) -> bool {
     let remembered = loop {
         match events.poll().await {
-            Err(error) => {
-                eprintln!("portal: {error:?}");
-                return false;
-            }
+            Err(_) => return false,
             Ok(Event::Incoming(Incoming::ConnAck(ack))) => break ack.session_present,
             Ok(_) => {}
         }

@@ -1,5 +1,6 @@
 //! A real mail server: postfix, with queues of its own, delivering into a folder that tests read.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -155,11 +156,15 @@ fn set_up(folder: &Path, port: u16, authority: &Authority) {
         let program = match name {
             "rewrite" => "trivial-rewrite",
             "defer" | "trace" => "bounce",
-            "discard" | "error" => name,
             other => other,
         };
+        let most = match name {
+            "pickup" | "qmgr" | "tlsmgr" | "verify" | "anvil" => "1",
+            "cleanup" | "bounce" | "defer" | "trace" => "0",
+            _ => "-",
+        };
         let unprivileged = if name == "virtual" { "n" } else { "-" };
-        master.push_str(&format!("{name} unix {private} {unprivileged} n {wake_up} - {program}\n"));
+        let _ = writeln!(master, "{name} unix {private} {unprivileged} n {wake_up} {most} {program}");
     }
     fs::write(at("config/master.cf"), master).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
 
@@ -44,7 +44,11 @@ impl Site {
     /// A place with the machine's own clock.
     #[must_use]
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("vesi-").tempdir().unwrap();
+        let mut folder = tempfile::Builder::new().prefix("vesi-").tempdir().unwrap();
+        if std::env::var_os("VESI_KEEP").is_some() {
+            folder.disable_cleanup(true);
+            eprintln!("{} is kept", folder.path().display());
+        }
         for name in ["data", "run", "logs"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
@@ -166,12 +170,6 @@ impl Site {
     #[must_use]
     pub fn play(&self, town: Town) -> Air {
         Air::new(town, &self.dongle, self.clock())
-    }
-
-    /// Keeps the folder for somebody to look at.
-    pub fn keep(&mut self) -> &Path {
-        self.folder.disable_cleanup(true);
-        self.folder.path()
     }
 }
 

@@ -202,8 +202,8 @@ impl Collector {
     pub fn set_keys(&mut self, keys: Keyring) {
         self.keys = keys;
         self.opener.forget_keys();
-        let waits = |(meter, state): (&Meter, &Box<MeterState>)| state.sealed.is_some().then_some(*meter);
-        let waiting: Vec<Meter> = self.meters.iter().filter_map(waits).collect();
+        let waiting = self.meters.iter().filter(|(_, state)| state.sealed.is_some());
+        let waiting: Vec<Meter> = waiting.map(|(meter, _)| *meter).collect();
         self.to_open.extend(waiting.into_iter().filter(|meter| self.keys.get(*meter).is_some()));
         self.to_open.sort_unstable();
         self.to_open.dedup();

@@ -96,7 +96,7 @@ impl Waiting {
 
     /// What waits here, to be opened with what is stored.
     #[must_use]
-    pub fn drain(mut self: Box<Self>, meter: Meter) -> Vec<SealedFrame> {
+    pub fn drain(mut self, meter: Meter) -> Vec<SealedFrame> {
         let mut frames = Vec::new();
         self.due(meter, Time::MAX, true, &mut frames);
         frames

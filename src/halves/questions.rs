@@ -2,11 +2,15 @@
 
 use std::fmt;
 
-use messages::batch::{ContentType, Epoch, Nonce, Seq, Stream};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use messages::batch::{Body, ContentType, Epoch, Nonce, Seq, Stream};
 use messages::seal::SealedBox;
 use messages::{MeterId, Time};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::store::Block;
 
 /// Questions to the receiving half.
 #[derive(Debug, Serialize, Deserialize)]
@@ -113,5 +117,12 @@ impl InMemory {
     #[must_use]
     pub const fn content_type(&self) -> ContentType {
         if self.deflated { ContentType::Deflated } else { ContentType::Json }
+    }
+
+    /// The block; `None` if its body is not Base64.
+    #[must_use]
+    pub fn block(&self) -> Option<Block> {
+        let body = Body { content_type: self.content_type(), bytes: STANDARD.decode(&self.body).ok()? };
+        Some(Block { seq: self.seq, nonce: self.nonce, records: 0, stored: None, body })
     }
 }

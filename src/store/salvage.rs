@@ -12,7 +12,7 @@ use std::time::Duration;
 use messages::batch::{Seq, Stream};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params_from_iter};
 
 use super::freeing::freed;
 use super::stream::{self, Walk, acknowledged, meta, set_meta, table};
@@ -33,6 +33,9 @@ pub(super) struct Salvage {
     old: Option<Connection>,
     streams: Vec<Stream>,
     tables: Vec<Table>,
+    file: PathBuf,
+    /// Its first page was replaced by that of the new store.
+    mended: bool,
     pub(super) blocks: u64,
     pub(super) unreadable: u64,
 }
@@ -59,13 +62,43 @@ impl Salvage {
         streams: &[Stream],
         tables: Vec<Table>,
     ) -> Self {
-        let path = from.join(file);
-        let old = open.or_else(|| open_damaged(&path).ok());
-        Self { from, old, streams: streams.to_vec(), tables, blocks: 0, unreadable: 0 }
+        let file = from.join(file);
+        // One that was open has no file to be mended.
+        let mended = open.is_some();
+        let old = open.or_else(|| open_damaged(&file).ok());
+        Self { from, old, streams: streams.to_vec(), tables, file, mended, blocks: 0, unreadable: 0 }
+    }
+
+    /// Puts the new store's first page in the place of the damaged one's: it says where the tables begin, which is the
+    /// same in every file that was made by the same version. If it is not, checksums find out. `false` if that was done
+    /// before, or cannot be.
+    fn mend(&mut self, new: &Connection) -> Result<bool, StoreError> {
+        if std::mem::replace(&mut self.mended, true) {
+            return Ok(false);
+        }
+        sqlite::truncate(new)?;
+        self.old = None;
+        self.old = first_page(new, &self.file).and_then(|()| open_damaged(&self.file)).ok();
+        Ok(self.old.is_some())
+    }
+
+    /// Whether every table is where the first page says.
+    fn is_sound(&self) -> bool {
+        let names = self.tables.iter().map(|table| table.name.as_str());
+        let mut names = names.chain(self.streams.iter().map(|stream| table(*stream))).chain(["meta"]);
+        self.old.as_ref().is_some_and(|old| {
+            names.all(|name| {
+                let found = old.query_row(&format!("SELECT 1 FROM {name} LIMIT 1"), [], |_| Ok(()));
+                found.optional().is_ok()
+            })
+        })
     }
 
     /// Takes over all besides the blocks, where the new store has nothing in its place.
-    pub(super) fn tables(&self, new: &mut Connection) -> Result<(), StoreError> {
+    pub(super) fn tables(&mut self, new: &mut Connection) -> Result<(), StoreError> {
+        if !self.is_sound() {
+            self.mend(new)?;
+        }
         let Some(old) = &self.old else { return Ok(()) };
         let transaction = sqlite::begin(new)?;
         for table in &self.tables {
@@ -89,6 +122,7 @@ impl Salvage {
             }
         };
         let last = last(old, stream);
+        let before = self.blocks;
         let mut walk = Walk::new(old, stream, start, last);
         let transaction = sqlite::begin(new)?;
         let (mut count, mut bytes) = BITE;
@@ -110,6 +144,12 @@ impl Salvage {
         set_meta(&transaction, &cursor, walk.at().number().cast_signed())?;
         transaction.commit()?;
         if !more {
+            let nothing = start.number() == 0 && self.blocks == before;
+            if nothing && self.mend(new)? {
+                new.execute("DELETE FROM meta WHERE name = ?1", [cursor])?;
+                self.tables(new)?;
+                return Ok(true);
+            }
             self.streams.remove(0);
         }
         Ok(!self.streams.is_empty())
@@ -156,6 +196,20 @@ fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(Duration::from_secs(1))?;
     connection.execute_batch("PRAGMA mmap_size=0; PRAGMA cache_size=-256; PRAGMA trusted_schema=OFF;")?;
     Ok(connection)
+}
+
+fn first_page(new: &Connection, damaged: &Path) -> Result<(), StoreError> {
+    const PAGE: usize = 4096;
+    let mut page = [0; PAGE];
+    OpenOptions::new().read(true).open(new.path().unwrap_or_default())?.read_exact_at(&mut page, 0)?;
+    let file = OpenOptions::new().write(true).open(damaged)?;
+    let pages = file.metadata()?.len() / u64::try_from(PAGE).unwrap_or(1);
+    // How many pages there are, and where the free ones begin: nowhere, since nothing is going to be written.
+    let [count, free] = [u32::try_from(pages).unwrap_or(u32::MAX).to_be_bytes(), [0; 4]];
+    for (place, byte) in page.iter_mut().skip(28).zip([count, free, free].concat()) {
+        *place = byte;
+    }
+    Ok(file.write_all_at(&page, 0)?)
 }
 
 fn take_over(old: &Connection, new: &Connection, table: &Table) -> Result<(), StoreError> {

@@ -8,6 +8,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::StoreError;
+use super::block::checksum_of;
+use super::stream::{meta, set_meta};
 
 /// The migrations of one kind of file, oldest first; `PRAGMA user_version` counts how many have been applied.
 pub(super) type Migrations = &'static [&'static str];
@@ -116,7 +118,12 @@ pub(super) fn truncate(connection: &Connection) -> Result<bool, StoreError> {
     Ok(!busy)
 }
 
-fn migrate(connection: &mut Connection, migrations: Migrations) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection, migrations: Migrations) -> Result<(), StoreError> {
+    check_schema(connection).map_err(|error| match error {
+        // The statements are right, so the schema is not.
+        StoreError::Sqlite(error) => StoreError::Damaged(error.to_string()),
+        other => other,
+    })?;
     let (found, known) = (version(connection)?, count(migrations));
     if found > known {
         return Err(StoreError::Newer { found, known });
@@ -126,9 +133,36 @@ fn migrate(connection: &mut Connection, migrations: Migrations) -> Result<(), St
         let transaction = begin(connection)?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
+        set_meta(&transaction, "schema", schema(&transaction)?)?;
         transaction.commit()?;
     }
+    // Left over where erasing was cut short.
+    connection.execute_batch("DROP TABLE IF EXISTS scrub")?;
     Ok(())
+}
+
+/// A flipped bit in the schema would make a table another one, or this file one of a later version.
+fn check_schema(connection: &Connection) -> Result<(), StoreError> {
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let as_made = if tables == 0 {
+        version(connection)? == 0
+    } else {
+        meta::<i64>(connection, "schema")? == Some(schema(connection)?)
+    };
+    if as_made { Ok(()) } else { Err(StoreError::Damaged("its schema is not as it was made".to_owned())) }
+}
+
+/// A checksum of the schema: its version, every table, where it begins.
+fn schema(connection: &Connection) -> Result<i64, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT concat_ws(' ', type, name, rootpage, sql) FROM sqlite_schema WHERE name <> 'scrub' ORDER BY name",
+    )?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let mut text = version(connection)?.to_string();
+    for row in rows {
+        text.push_str(&row?);
+    }
+    Ok(checksum_of(text.as_bytes()).into())
 }
 
 fn version(connection: &Connection) -> Result<i64, StoreError> {

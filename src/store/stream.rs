@@ -86,6 +86,9 @@ pub(super) fn acknowledge(connection: &Connection, stream: Stream, seq: Seq) -> 
     set_meta(connection, &format!("acknowledged.{stream}"), seq.number().cast_signed())
 }
 
+/// Numbers from one to the other, both included.
+pub(super) type Range = (Seq, Seq);
+
 /// Blocks after `after`, ascending, at most `most` of them, and the numbers among them that can never be sent: damaged,
 /// or not there.
 pub(super) fn read(
@@ -93,7 +96,7 @@ pub(super) fn read(
     stream: Stream,
     after: Seq,
     most: usize,
-) -> Result<(Vec<Block>, Vec<(Seq, Seq)>), StoreError> {
+) -> Result<(Vec<Block>, Vec<Range>), StoreError> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut walk = Walk::new(connection, stream, after, head(connection, stream)?);
     while blocks.len() < most {

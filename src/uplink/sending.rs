@@ -33,6 +33,8 @@ const SAVE: Duration = Duration::from_secs(3600);
 const SAVE_SOON: Duration = Duration::from_secs(600);
 /// Batches handed to the line in one go.
 const AT_ONCE: usize = 32;
+/// Blocks read in one go to get over damaged ones.
+const DAMAGED_AT_ONCE: usize = 8;
 
 /// The streams on their way, and the store that they come from.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub(super) struct Sending {
     saved_at: Option<Instant>,
     broker: bool,
     /// The broker does not let us publish: told once per line.
-    refused: bool,
+    pub(super) refused: bool,
 }
 
 impl Sending {
@@ -127,12 +129,26 @@ impl Sending {
         block.ok().flatten()
     }
 
+    /// The first readable block after `after`.
     fn after(&self, shared: &Shared, stream: Stream, after: Seq) -> Result<Option<Block>, StoreError> {
-        let blocks = match stream {
-            Stream::Mails => shared.store.borrow().blocks(after, 1),
-            _ => self.reader.as_ref().ok_or(StoreError::Absent)?.blocks(stream, after, 1),
+        let read = |after, most| match stream {
+            Stream::Mails => shared.store.borrow().blocks(after, most),
+            _ => self.reader.as_ref().ok_or(StoreError::Absent)?.blocks(stream, after, most),
         };
-        Ok(blocks?.into_iter().next())
+        if let Some(block) = read(after, 1)?.into_iter().next() {
+            return Ok(Some(block));
+        }
+        // The next one is damaged, or there is none: the store counts damaged ones and leaves them out.
+        let head = self.streams.get(&stream).map_or(Seq::NONE, Outbox::head);
+        let mut after = after;
+        while after < head {
+            if let Some(block) = read(after, DAMAGED_AT_ONCE)?.into_iter().next() {
+                return Ok(Some(block));
+            }
+            let passed = u64::try_from(DAMAGED_AT_ONCE).unwrap_or(u64::MAX);
+            after = Seq::new(after.number().saturating_add(passed));
+        }
+        Ok(None)
     }
 }
 
@@ -303,13 +319,9 @@ impl Session {
         match outcome {
             Outcome::Taken | Outcome::Nobody => {
                 self.proved(batch);
-                if self.sending.refused && batch.is_some() {
-                    self.sending.refused = false;
-                    self.link.fault = None;
-                }
             }
-            Outcome::NotAuthorised => self.refused(Fault::PublishRefused),
-            Outcome::Refused(ref reason) => self.refused(Fault::Disconnected(reason.clone())),
+            Outcome::NotAuthorised => self.refused(Fault::PublishRefused, true),
+            Outcome::Refused(ref reason) => self.refused(Fault::NotTaken(reason.clone()), false),
             Outcome::Unanswered => return,
         }
         let Some((stream, seq)) = batch else { return };
@@ -323,14 +335,15 @@ impl Session {
             self.shared.note(self.shared.store.borrow().park(stream, epoch, seq, None));
         }
         if let Some(seq) = reached {
-            self.progress(stream, seq);
+            debug!(%stream, %seq, "freed by the broker's word");
         }
     }
 
-    fn refused(&mut self, fault: Fault) {
-        if !std::mem::replace(&mut self.sending.refused, true) {
+    fn refused(&mut self, fault: Fault, forbidden: bool) {
+        if self.link.fault.as_ref() != Some(&fault) {
             tracing::warn!("{fault}");
         }
+        self.sending.refused |= forbidden;
         self.link.fault = Some(fault);
     }
 
@@ -354,18 +367,14 @@ impl Session {
         self.sending.heard.insert(stream);
         match heard {
             Heard::Nothing | Heard::Same => {}
-            Heard::Progress(seq) => self.progress(stream, seq),
+            // Collect is told with the next tick: a backlog would flood it.
+            Heard::Progress(seq) => debug!(%stream, %seq, "acknowledged"),
             Heard::Back(seq) => {
                 info!(%stream, %seq, "the portal was restored: sending again what it has lost");
                 self.save_cursors(true);
             }
             Heard::Cloned => self.cloned(stream, epoch),
         }
-    }
-
-    fn progress(&mut self, stream: Stream, seq: Seq) {
-        debug!(%stream, %seq, "acknowledged");
-        self.tell_collect(false);
     }
 
     /// The portal knows other content under our numbering: the store is a copy, or was restored.
@@ -385,7 +394,7 @@ impl Session {
         }
     }
 
-    /// Tells collect what is acknowledged: when it changes, and each minute.
+    /// Tells collect what is acknowledged: when it has changed since the last tick, and each minute.
     pub(super) fn tell_collect(&mut self, at_once: bool) {
         let Some(epoch) = self.sending.streams.get(&Stream::Readings).and_then(Outbox::epoch) else { return };
         let cloned = self.sending.cloned == Some(epoch);

@@ -80,8 +80,11 @@ pub(super) struct Session {
     pub(super) jobs: Jobs,
     pub(super) link: Link,
     suspects: outbox::Suspects,
-    unpark: (mpsc::Sender<(Stream, Seq)>, mpsc::Receiver<(Stream, Seq)>),
+    unpark: (mpsc::Sender<Place>, mpsc::Receiver<Place>),
 }
+
+/// A batch: its stream and number.
+type Place = (Stream, Seq);
 
 /// How the line is, and was.
 #[derive(Debug, Default)]
@@ -248,9 +251,6 @@ impl Session {
         link.up = Some(Instant::now());
         link.largest = largest.and_then(|largest| usize::try_from(largest).ok());
         link.connections = link.connections.saturating_add(1);
-        if link.fault.take().is_some() || link.connections == 1 {
-            info!("connected to the broker");
-        }
         link.subscribe(Topic::downlink_filters(&self.gateway));
         self.sending.line_up();
         self.downlink.line_up();
@@ -280,6 +280,9 @@ impl Session {
             link.failures = 0;
             link.short = 0;
         }
+        // Some brokers hang up on whoever publishes what he may not.
+        let refused = self.sending.refused && fault == Fault::Closed;
+        let fault = if refused { Fault::PublishRefused } else { fault };
         let blame = self.blame(&fault, now);
         let link = &mut self.link;
         let closed_at_once = fault == Fault::Closed && !blame && lived.is_some_and(|lived| lived < SOON);
@@ -328,9 +331,13 @@ impl Session {
         true
     }
 
-    /// Something was taken over this line; gives whether only one batch may be under way.
+    /// Something was taken over this line: only now is it known to work.
     pub(super) fn proved(&mut self, batch: Option<(Stream, Seq)>) {
-        self.link.proved = true;
+        let first = !std::mem::replace(&mut self.link.proved, true);
+        let trouble = self.link.fault.take().is_some();
+        if first && (trouble || self.link.connections == 1) {
+            info!("connected to the broker");
+        }
         if let Some(place) = batch {
             self.suspects.passed(place);
         }

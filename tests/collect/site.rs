@@ -26,8 +26,6 @@ use zeroize::Zeroizing;
 
 /// The info code "leak" of the meter below.
 pub(crate) const LEAK: i64 = 1 << 2;
-/// The dongle has its settings then, and hears.
-const C1_AND_T1: u8 = 0x0A;
 const KEY: &str = "000102030405060708090A0B0C0D0E0F";
 
 /// A MULTICAL 21.
@@ -73,12 +71,9 @@ impl Site {
         let (stop, supervisor) = (CancellationToken::new(), Supervisor::new(1));
         let credentials = Credentials::default();
         let daemon = Daemon { world, config, credentials, supervisor, stop: stop.clone() };
-        let mut task = tokio::spawn(collect::run(daemon));
+        let task = tokio::spawn(collect::run(daemon));
         let mut listening = dongle.state();
-        tokio::select! {
-            ended = &mut task => panic!("{ended:?}"),
-            listening = listening.wait_for(|state| state.link_mode == C1_AND_T1) => drop(listening.unwrap()),
-        }
+        listening.wait_for(|state| state.listening).await.unwrap();
         let (start, sent) = (start.unix(), 0);
         Self { folder, dongle, clock, start, stop, task, sent, _config: config_sender }
     }
@@ -87,7 +82,12 @@ impl Site {
     pub(crate) async fn air(&mut self, telegram: &[u8]) {
         self.dongle.hear(telegram, -71).await.unwrap();
         self.sent += 1;
+        let mut n = 0;
         while self.status().await.telegrams.heard < self.sent {
+            n += 1;
+            if n % 1000 == 0 {
+                eprintln!("waiting {n} {:?}", self.status().await);
+            }
             tokio::task::yield_now().await;
         }
     }
@@ -95,7 +95,7 @@ impl Site {
     /// The meter sends so many litres and info codes now.
     pub(crate) async fn send(&mut self, meter: Meter, litres: i64, codes: i64) -> Vec<u8> {
         let seconds = u32::try_from(self.clock.kernel() - self.start).unwrap();
-        let session = Session((1000 + seconds / 60) << 4 | (seconds % 60) / 8);
+        let session = Session(((1000 + seconds / 60) << 4) | ((seconds % 60) / 8));
         let frame = frame(meter, session, litres, codes);
         self.air(&frame).await;
         frame

@@ -10,9 +10,12 @@
 )]
 
 mod broker;
+mod certificates;
 mod delivery;
 mod portal;
+mod protected;
 mod site;
+mod wedged;
 
 /// Runs a test on one thread, as the delivering half runs.
 fn on_one_thread<T>(test: impl Future<Output = T>) -> T {

@@ -37,8 +37,8 @@ use gateway::{Gateway, Site};
 use portal::{News, Place, Portal};
 use screen::{Screen, Seen};
 
-/// 2026-11-25 07:40 in Finland: people get up.
-const START: i64 = 1_795_585_200;
+/// 2026-11-25 06:40 in Finland: people get up.
+const START: i64 = 1_795_581_600;
 const MINUTE: i64 = 60;
 /// Who gets mails is not real: RFC 2606 keeps this domain free.
 const DOMAIN: &str = "vesi.example";

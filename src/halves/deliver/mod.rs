@@ -11,22 +11,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use messages::batch::Stream;
 use messages::event::ProblemKind;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::control::{self, Asked};
+use super::control::{self, Asked, ask};
 use super::nudge::{Ear, News};
-use super::questions::OfDeliver;
+use super::questions::{InMemory, OfCollect, OfDeliver};
 use super::{Daemon, Fatal, identity};
 use crate::alarm::Alarms;
 use crate::config::{Acknowledge, Config, MeterList};
 use crate::health::clock::{Calendar, Source};
 use crate::health::metrics;
 use crate::health::supervisor::Pulse;
-use crate::store::{CollectReader, DeliverStore, StoreError};
+use crate::store::{Block, CollectReader, DeliverStore, StoreError};
 use crate::uplink::{Setup, Shared, Signals, Unpark, Uplink};
 use crate::world::Uptime;
 
@@ -41,6 +42,8 @@ const CARE: Duration = Duration::from_secs(60);
 const HOLD: i64 = 60;
 /// How long the uplink may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long the receiving half may take to say what waits in its memory: it will hint again.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Transactions in one turn; what is left is read in the next, so that nothing else waits.
 const READS: usize = 16;
 
@@ -114,7 +117,13 @@ impl Half {
         let directory = config.gateway.deliver_dir();
         let key = identity::read_or_create(&directory.join("key"))
             .map_err(|error| Fatal::Secret(error.to_string()))?;
-        let store = DeliverStore::open(&directory)?;
+        let store = match DeliverStore::open(&directory) {
+            Err(error @ (StoreError::Full | StoreError::Unwritable(_) | StoreError::Io(_))) => {
+                warn!("{error}; deliver goes on in memory until that is mended");
+                DeliverStore::in_memory(&directory)?
+            }
+            other => other?,
+        };
         let shared = Rc::new(Shared::new(daemon.world.clone(), store));
         let source = Source::of(config.gateway.clock, &daemon.world.clock);
         if source != Source::TimeService {
@@ -176,7 +185,7 @@ impl Half {
                     }
                     self.desk.settle_later(sent);
                 }
-                news = sockets.ear.hear::<News>() => self.shared.in_memory.set(news.in_memory),
+                news = sockets.ear.hear::<News>() => self.hear(news).await,
                 Ok(()) = signals.changed() => {}
                 Some((question, answer)) = sockets.asked.recv() => {
                     let _ = answer.send(self.answer(&question));
@@ -200,6 +209,24 @@ impl Half {
         if let Some(sent) = self.desk.wait_for_last().await {
             self.desk.settle_later(sent);
             self.work();
+        }
+    }
+
+    /// The receiving half has stored something, or cannot: then its events are asked for, so that alarms still go out.
+    async fn hear(&mut self, news: News) {
+        self.shared.in_memory.set(news.in_memory);
+        if !news.in_memory {
+            return;
+        }
+        self.shared.news.notify_one();
+        let socket = self.config.status.collect_sockets().join("control.sock");
+        let asked = tokio::time::timeout(PATIENCE, ask::<Vec<InMemory>>(&socket, &OfCollect::InMemory)).await;
+        let Ok(Ok(waiting)) = asked else { return };
+        let events = waiting.iter().filter(|block| block.stream == Stream::Events);
+        let blocks: Vec<Block> = events.filter_map(InMemory::block).collect();
+        let taken = self.alarms.take(&mut self.shared.store.borrow_mut(), None, &blocks, self.shared.now());
+        if let Err(error) = taken {
+            self.store_failed(&error);
         }
     }
 
@@ -238,8 +265,7 @@ impl Half {
 
     /// What the receiving half has stored since.
     fn read(&mut self) -> Result<(), StoreError> {
-        let opened =
-            self.open_reader().and_then(|reader| Ok(reader.map(CollectReader::version).transpose()?));
+        let opened = self.open_reader().and_then(|reader| reader.map(CollectReader::version).transpose());
         let version = match opened {
             Ok(version) => version,
             Err(error) => {
@@ -327,6 +353,12 @@ impl Half {
         let _ = self.shared.problems.borrow_mut().raise(kind, Some("deliver"), &error.to_string(), now);
         if error.is_damage() {
             self.replace_store();
+        } else if matches!(error, StoreError::Full | StoreError::Unwritable(_)) {
+            // Alarms still go out.
+            let left = self.shared.store.borrow_mut().leave_disk();
+            if let Err(error) = left {
+                warn!("deliver's store cannot go on in memory: {error}");
+            }
         }
     }
 
@@ -341,8 +373,9 @@ impl Half {
 
     /// Once a minute: whether the files are still ours, what happened to them, what is old.
     fn care(&mut self) {
-        let looked = self.shared.store.borrow_mut().look();
-        if let Err(error) = looked {
+        let directory = self.config.gateway.deliver_dir();
+        let back = self.shared.store.borrow_mut().return_to_disk(&directory);
+        if let Err(error) = back.and_then(|()| self.shared.store.borrow_mut().look()) {
             self.store_failed(&error);
         }
         let troubles = self.shared.store.borrow().troubles();
@@ -354,7 +387,8 @@ impl Half {
             let freed =
                 self.shared.store.borrow_mut().free_old(now, collect.keep_acknowledged, collect.keep_at_most);
             match freed {
-                Ok(()) => self.store_works(),
+                Ok(()) if !self.shared.store.borrow().is_in_memory() => self.store_works(),
+                Ok(()) => {}
                 Err(error) => self.store_failed(&error),
             }
         }

@@ -70,7 +70,7 @@ impl CollectStore {
         // The newest first: what it says of a meter is what counts.
         for from in aside::unsaved(directory).into_iter().rev() {
             let connection = open.take_if(|(path, _)| *path == from).map(|(_, connection)| connection);
-            let salvage = Salvage::new(from, FILE, connection, &[STREAMS[1], STREAMS[0]], tables());
+            let mut salvage = Salvage::new(from, FILE, connection, &[STREAMS[1], STREAMS[0]], tables());
             salvage.tables(&mut store.connection)?;
             salvages.push(salvage);
         }

@@ -1,6 +1,7 @@
 //! `deliver.db`: written and read by the delivering half alone.
 
 mod desk;
+mod memory;
 mod recover;
 mod uplink;
 
@@ -14,7 +15,6 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::sqlite::{self, Migrations};
 use super::trouble::Trouble;
-use super::watch::Watch;
 use super::{Block, NewBlock, StoreError, stream};
 
 pub use desk::{Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
@@ -32,7 +32,7 @@ pub struct DeliverStore {
     /// Damaged blocks that reading came across.
     found: RefCell<stream::Found>,
     path: PathBuf,
-    watch: Watch,
+    place: memory::Place,
     troubles: RefCell<Vec<Trouble>>,
 }
 

@@ -7,6 +7,7 @@ use messages::batch::{Seq, Stream};
 use messages::{MeterId, Time};
 use rusqlite::Connection;
 
+use super::memory::Place;
 use super::{DeliverStore, FILE, MIGRATIONS};
 use crate::store::erase::{Span, erase_blocks, overwrite_free};
 use crate::store::salvage::{Salvage, Table};
@@ -36,7 +37,7 @@ impl DeliverStore {
             epoch,
             found: std::cell::RefCell::default(),
             path,
-            watch,
+            place: Place::Disk(watch),
             troubles: std::cell::RefCell::default(),
         })
     }
@@ -68,7 +69,10 @@ impl DeliverStore {
     /// # Errors
     /// [`StoreError::Damaged`]: open the store again, which puts a new one in its place.
     pub fn look(&mut self) -> Result<(), StoreError> {
-        self.watch.look(&self.path)
+        match &mut self.place {
+            Place::Disk(watch) => watch.look(&self.path),
+            Place::Memory(_) | Place::MemoryOnly => Ok(()),
+        }
     }
 
     /// What happened to the store since this was last asked.

@@ -1,5 +1,5 @@
 //! Tests of the store as a whole. Those that draw at random take more samples when `VESIGATE_STORE_LONG` is set, to how
-//! many times as many: 35 makes the 100 000 power cuts of the release check.
+//! many times as many: 100 makes the 100 000 power cuts of the release check.
 
 mod child;
 mod damage;

@@ -48,7 +48,7 @@ fn a_power_cut_loses_nothing_that_was_committed() {
     let mut dice = Dice(7);
     let (mut firm, mut loose): (Disk, Vec<Op>) = Default::default();
     let mut acked = (0, 0);
-    let samples = 6 * long();
+    let samples = 2 * long();
     let mut states = 0;
     for (at, op) in ops.iter().enumerate() {
         match op {

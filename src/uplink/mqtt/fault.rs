@@ -25,6 +25,9 @@ pub enum Fault {
          and status, and check that [gateway] utility and name are those of the certificate or user"
     )]
     PublishRefused,
+    /// PUBACK with another reason.
+    #[error("the broker does not take what we publish ({0}): see its log")]
+    NotTaken(String),
 
     /// Nobody we trust has signed the broker's certificate.
     #[error(

@@ -146,14 +146,10 @@ impl<T: Send + 'static> Line<T> {
 
     /// The next event. May be dropped at any time without losing one. After [`Event::Down`] nothing comes.
     pub(super) async fn event(&mut self) -> Event<T> {
-        loop {
-            tokio::select! {
-                biased;
-                Some(Ok((tag, outcome))) = self.outcomes.join_next() => return Event::Outcome(tag, outcome),
-                event = self.events.recv() => {
-                    return event.unwrap_or(Event::Down(Fault::Closed));
-                }
-            }
+        tokio::select! {
+            biased;
+            Some(Ok((tag, outcome))) = self.outcomes.join_next() => Event::Outcome(tag, outcome),
+            event = self.events.recv() => event.unwrap_or(Event::Down(Fault::Closed)),
         }
     }
 

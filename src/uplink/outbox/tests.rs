@@ -325,7 +325,7 @@ impl World {
             Step::Commit { damaged } => {
                 self.head += 1;
                 // A block that is whole when it is sent may still be found damaged later, not the other way round.
-                if damaged && self.head % 5 == 0 {
+                if damaged && self.head.is_multiple_of(5) {
                     self.damaged.insert(self.head);
                 }
                 let (epoch, head) = (self.own(), Seq::new(self.head));

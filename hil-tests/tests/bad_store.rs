@@ -1,0 +1,236 @@
+//! Disks and databases that fail: a clear problem, nothing lost that could be kept, and on it goes by itself.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use emulator::event::{Event, Trouble};
+use emulator::town::Town;
+use hil_tests::chance::Chance;
+use hil_tests::clock::START;
+use hil_tests::store::Store;
+use hil_tests::{Air, Broker, Gateway, Half, Portal, SOON, Site, SmtpServer, until};
+use messages::batch::Stream;
+
+const CONTACT: &str = "[[contact]]\nname = \"on-call\"\nemail = \"aino@example.fi\"\n";
+const ALARM: &str = "[alarm]\nleak = { after = \"0 s\" }\n";
+const LONG: Duration = Duration::from_secs(90);
+
+/// A gateway whose data lie on a file system of their own, 1 MB large, that nobody else sees.
+struct SmallDisk {
+    site: Site,
+    broker: Broker,
+    portal: Portal,
+    post: SmtpServer,
+    gateway: Gateway,
+}
+
+impl SmallDisk {
+    /// `None`, and a line that says why, where that is not permitted.
+    async fn new(town: &Town) -> Option<Self> {
+        let permitted = Command::new("unshare").args(["--mount", "true"]).status();
+        if !permitted.is_ok_and(|status| status.success()) {
+            hil_tests::skip("no mount namespaces here: unshare --mount is not permitted");
+            return None;
+        }
+        let (broker, post) = (Broker::start().await, SmtpServer::start());
+        let portal = Portal::connect(&broker);
+        portal.listens().await;
+        let site = Site::fast(100);
+        let keys = format!(
+            "[keys]\nfile = \"{}\"\nseal_file = \"{}\"\n",
+            site.path("keyring").display(),
+            site.path("seal").display()
+        );
+        site.settle(town, &[&broker.uplink(""), &post.mail_section(""), ALARM, CONTACT, &keys]).await;
+        let data = site.data().display().to_string();
+        let script = "mount -t tmpfs -o size=1m tmpfs \"$0\" && exec \"$@\"";
+        let gateway =
+            Gateway::spawn_through(&site, Half::Both, &["unshare", "--mount", "sh", "-c", script, &data]);
+        Some(Self { site, broker, portal, post, gateway: gateway.ready().await })
+    }
+
+    /// A path below the data folder, as the gateway sees it.
+    fn inside(&self, name: &str) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.gateway.pid()));
+        root.join(self.site.data().join(name).strip_prefix("/").unwrap())
+    }
+
+    fn mount(&self, options: &str) {
+        let pid = self.gateway.pid().to_string();
+        let data = self.site.data();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &pid, "--mount", "mount", "-o", options]).arg(data);
+        assert!(command.status().unwrap().success());
+    }
+
+    async fn all_rows_arrive(self, air: Air) {
+        // The next full hour passes on the mended disk.
+        self.site.clock().pass(70 * 60).await;
+        air.stop().await;
+        let store = self.inside("collect/store/collect.db");
+        let rows = until("the store", SOON, async || Store::open(&store)).await.rows();
+        assert!(!rows.is_empty());
+        self.portal
+            .has_within(LONG, "all rows", |records| {
+                rows.keys().all(|key| records.rows().contains_key(key)).then_some(())
+            })
+            .await;
+        assert!(self.portal.records().breaches.is_empty(), "{:?}", self.portal.records());
+        assert!(self.gateway.stop().await.success());
+        drop(self.broker);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_alarms_still_go_out_and_rows_wait() {
+    let mut town = Town::new(4, 6, START * 1000);
+    town.add(0, Event::new(Trouble::Leak, START + 15 * 60, i64::MAX).told_at_once());
+    let Some(small) = SmallDisk::new(&town).await else { return };
+    let air = small.site.play(town);
+    let mut filler = fs::File::create(small.inside("filler")).unwrap();
+    while filler.write_all(&[1; 512]).is_ok() {}
+    let text = small.gateway.has_problem("collect", "disk_full").await;
+    assert!(!text.is_empty());
+    small.post.receives(1, LONG).await;
+    drop(filler);
+    fs::remove_file(small.inside("filler")).unwrap();
+    small.gateway.is_free_of("collect", "disk_full").await;
+    small.all_rows_arrive(air).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_disk_that_became_read_only_alarms_still_go_out_and_rows_wait() {
+    let mut town = Town::new(4, 6, START * 1000);
+    town.add(0, Event::new(Trouble::Leak, START + 15 * 60, i64::MAX).told_at_once());
+    let Some(small) = SmallDisk::new(&town).await else { return };
+    let air = small.site.play(town);
+    small.mount("remount,ro");
+    small.gateway.has_problem("collect", "disk_read_only").await;
+    small.post.receives(1, LONG).await;
+    small.mount("remount,rw");
+    small.gateway.is_free_of("collect", "disk_read_only").await;
+    small.all_rows_arrive(air).await;
+}
+
+/// What is done to a database file.
+type Damage = (&'static str, fn(&Path, &mut Chance));
+
+const DAMAGES: [Damage; 5] = [
+    ("bits are flipped", |file, chance| {
+        let mut bytes = fs::read(file).unwrap();
+        for _ in 0..200 {
+            let at = usize::try_from(chance.below(u64::try_from(bytes.len()).unwrap())).unwrap();
+            bytes[at] ^= 1 << chance.below(8);
+        }
+        fs::write(file, bytes).unwrap();
+    }),
+    ("the head is overwritten", |file, _| {
+        let mut bytes = fs::read(file).unwrap();
+        bytes[..100].fill(0xFF);
+        fs::write(file, bytes).unwrap();
+    }),
+    ("it is cut short", |file, _| {
+        let bytes = fs::read(file).unwrap();
+        fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
+    }),
+    ("it is emptied", |file, _| fs::write(file, b"").unwrap()),
+    ("it is deleted", |file, _| fs::remove_file(file).unwrap()),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_database_is_set_aside_and_readings_go_on() {
+    let mut chance = Chance::from_environment("damage");
+    for (what, damage) in DAMAGES {
+        for running in [false, true] {
+            eprintln!("{what}, running: {running}");
+            damaged(damage, running, &mut chance).await;
+        }
+    }
+}
+
+async fn damaged(damage: fn(&Path, &mut Chance), running: bool, chance: &mut Chance) {
+    let broker = Broker::start().await;
+    let portal = Portal::connect(&broker);
+    portal.listens().await;
+    let site = Site::fast(300);
+    let town = Town::new(4, 6, START * 1000);
+    site.settle(&town, &[&broker.uplink("")]).await;
+    let mut collect = Gateway::start(&site, Half::Collect).await;
+    let deliver = Gateway::start(&site, Half::Deliver).await;
+    let air = site.play(town);
+    portal.has_within(LONG, "rows of two hours", |records| (records.rows().len() >= 8).then_some(())).await;
+    let before = portal.records().rows().len();
+    if running {
+        damage(&site.collect_db(), chance);
+    } else {
+        assert!(collect.stop().await.success());
+        damage(&site.collect_db(), chance);
+        collect = Gateway::start(&site, Half::Collect).await;
+    }
+    portal
+        .has_within(LONG, "rows of the hours after the damage", |records| {
+            (records.rows().len() >= before + 8).then_some(())
+        })
+        .await;
+    air.stop().await;
+    assert!(portal.records().breaches.is_empty(), "{:?}", portal.records());
+    assert!(collect.is_running());
+    assert!(collect.stop().await.success());
+    assert!(deliver.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_and_a_clone_begin_a_new_numbering_and_lose_nothing() {
+    let broker = Broker::start().await;
+    let portal = Portal::connect(&broker);
+    portal.listens().await;
+    let site = Site::fast(300);
+    let town = Town::new(4, 6, START * 1000);
+    site.settle(&town, &[&broker.uplink("")]).await;
+    let collect = Gateway::start(&site, Half::Collect).await;
+    let deliver = Gateway::start(&site, Half::Deliver).await;
+    let air = site.play(town);
+    portal.has_within(LONG, "rows of two hours", |records| (records.rows().len() >= 8).then_some(())).await;
+    assert!(collect.stop().await.success());
+    let backup = site.path("backup");
+    let store = site.collect_db().parent().unwrap().to_owned();
+    copy(&store, &backup);
+    let collect = Gateway::start(&site, Half::Collect).await;
+    let old = Store::open(&site.collect_db()).unwrap().epoch().unwrap();
+    let head = Store::open(&site.collect_db()).unwrap().head(Stream::Readings);
+    portal
+        .has_within(LONG, "batches after the backup", |records| {
+            (records.cursor(Stream::Readings, old) > head).then_some(())
+        })
+        .await;
+    assert!(collect.stop().await.success());
+    fs::remove_dir_all(&store).unwrap();
+    copy(&backup, &store);
+    let collect = Gateway::start(&site, Half::Collect).await;
+    portal
+        .has_within(LONG, "another numbering", |records| {
+            (records.epochs(Stream::Readings).len() == 2).then_some(())
+        })
+        .await;
+    air.stop().await;
+    assert!(collect.stop().await.success());
+    let rows = Store::open(&site.collect_db()).unwrap().rows();
+    portal
+        .has_within(LONG, "all rows", |records| {
+            rows.keys().all(|key| records.rows().contains_key(key)).then_some(())
+        })
+        .await;
+    // Under the old numbering the restored store may have written other content before it knew; the portal tells.
+    assert!(deliver.stop().await.success());
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
