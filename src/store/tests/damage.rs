@@ -137,9 +137,9 @@ async fn a_file_cut_anywhere_or_gone_is_replaced_at_once() {
         make(directory.path(), false);
         let path = directory.path().join("store").join(gone);
         if gone.is_empty() {
-            fs::remove_dir_all(&path).unwrap()
+            fs::remove_dir_all(&path).unwrap();
         } else {
-            fs::remove_file(&path).unwrap()
+            fs::remove_file(&path).unwrap();
         }
         let (numbers, _) = recover(directory.path(), &format!("without {gone}")).await;
         if gone == "collect.db-shm" {
