@@ -189,3 +189,68 @@ pub fn read_layouts(bytes: &[u8], learned: &mut Learned) {
         learned.restore(StoredLayout { kind, heads });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entries() -> impl Strategy<Value = MeterEntry> {
+        let counter = prop_oneof![
+            Just(None),
+            any::<u32>().prop_map(|number| Some(Counter::Session(number))),
+            any::<u32>().prop_map(|number| Some(Counter::Message(number))),
+        ];
+        let point = (counter, any::<Option<i64>>(), any::<u64>());
+        (any::<[u8; 8]>(), proptest::option::of(point), 0..=MOMENT, proptest::option::of(0i64..500_000))
+            .prop_flat_map(|parts| (Just(parts), proptest::option::of(0u8..4)))
+            .prop_map(|((link, point, heard, hours), told)| MeterEntry {
+                meter: Meter::from_link(link),
+                known: point.map(|(counter, register, digest)| Point {
+                    counter,
+                    register,
+                    at: heard,
+                    digest,
+                }),
+                heard,
+                written: hours.and_then(|hours| Time::from_unix(hours * HOUR)),
+                told,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn meters_are_remembered_in_41_bytes_each(list in proptest::collection::vec(entries(), 0..20)) {
+            let bytes = write_meters(list.iter().copied());
+            prop_assert!(bytes.len() <= 1 + 41 * list.len());
+            prop_assert_eq!(read_meters(&bytes).collect::<Vec<_>>(), list);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes: Vec<u8>) {
+            let _ = read_meters(&bytes).count();
+            let _ = read_episodes(&bytes, "boot");
+            read_layouts(&bytes, &mut Learned::default());
+        }
+    }
+
+    #[test]
+    fn episodes_are_remembered_and_uptimes_of_another_boot_are_lost() {
+        let episode = Episode {
+            id: EpisodeId([7; 16]),
+            started: 100,
+            last_seen: 200,
+            lasted: 90,
+            unknown: true,
+            without: 5,
+            heard: 210,
+        };
+        let tracker = Tracker::restore(episode);
+        let track = Track { code: Code::bit(17), tracker, started: Place::Here(60), seen: Place::Utc(900) };
+        let meter: Meter = "KAM.76348799.1B.16".parse().unwrap();
+        let bytes = write_episodes("one", [(meter, &track, episode)].into_iter());
+        assert_eq!(read_episodes(&bytes, "one"), [(meter, track.clone())]);
+        assert_eq!(read_episodes(&bytes, "two"), [(meter, Track { started: Place::Lost, ..track })]);
+    }
+}

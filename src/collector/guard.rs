@@ -63,6 +63,14 @@ pub struct Heard<T> {
     pub payload: T,
 }
 
+impl<T> Heard<T> {
+    /// The same with another payload.
+    pub fn with<U>(self, payload: impl FnOnce(T) -> U) -> Heard<U> {
+        let Self { counter, register, reverse, digest, at, payload: old } = self;
+        Heard { counter, register, reverse, digest, at, payload: payload(old) }
+    }
+}
+
 /// What became of a telegram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {

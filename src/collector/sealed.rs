@@ -1,6 +1,8 @@
 //! Frames of an expected meter that no key opens yet. For each boundary the frame nearest to it is kept, and the latest
 //! full one; when the key arrives they are opened, oldest first, and each makes the row of its boundary.
 
+use std::time::Duration;
+
 use messages::Time;
 use messages::event::{Episode, Standing};
 use messages::reading::HourRow;
@@ -114,6 +116,13 @@ pub struct History {
     pub opened: bool,
 }
 
+/// A frame that was opened late, and the boundaries it was kept for.
+struct Late {
+    opened: Box<Opened>,
+    heard: Time,
+    boundaries: Vec<Time>,
+}
+
 /// Opens frames with the key that has arrived, under a guard that starts at what was known of the meter.
 pub fn open(
     meter: Meter,
@@ -125,39 +134,30 @@ pub fn open(
     let mut history = History { known: start.1, ..History::default() };
     let Ok(id) = meter.to_string().parse() else { return history };
     frames.sort_by_key(|frame| (frame.heard, frame.boundary));
-    let mut guard: Guard<(Box<Opened>, SealedFrame)> = Guard::new(start.0, start.1);
+    let mut guard: Guard<Late> = Guard::new(start.0, start.1);
     // Their times are UTC; as the uptime of a machine that was started in 1970 they are dated by any calendar.
     let times = Times::new(Calendar::anchored(Uptime::default(), 0), Uptime::default(), 0, 0);
     let mut believed = Vec::new();
-    for frame in frames {
+    // One frame may be the nearest to two boundaries, or to one and be the latest full one.
+    for same in frames.chunk_by(|a, b| a.heard == b.heard && a.frame == b.frame) {
+        let Some(frame) = same.first() else { continue };
         let at = u64::try_from(frame.heard.unix()).unwrap_or_default();
-        let reception = Reception { at: Uptime(std::time::Duration::from_secs(at)), rssi: frame.rssi };
+        let reception = Reception { at: Uptime(Duration::from_secs(at)), rssi: frame.rssi };
         let Outcome::Opened(_, opened) = opener.open(&frame.frame, reception, expected) else { continue };
         history.opened = true;
-        let heard = opened.heard(at);
-        let heard = super::guard::Heard {
-            counter: heard.counter,
-            register: heard.register,
-            reverse: heard.reverse,
-            digest: heard.digest,
-            at: heard.at,
-            payload: (heard.payload, frame),
-        };
-        let (verdict, more) = guard.hear(heard);
+        let boundaries = same.iter().filter_map(|frame| frame.boundary).collect();
+        let heard = frame.heard;
+        let (_, more) = guard.hear(opened.heard(at).with(|opened| Late { opened, heard, boundaries }));
         believed.extend(more);
-        if verdict == super::guard::Verdict::Duplicate {
-            // One frame may be the nearest to two boundaries, or to one and the latest full one.
-            continue;
-        }
     }
     believed.extend(guard.settle());
     history.known = guard.known();
     let mut codes = Codes::default();
     let mut told = Vec::new();
-    for (opened, frame) in believed {
+    for Late { opened, heard, boundaries } in believed {
         opener.learn(meter, &opened);
-        if let Some(boundary) = frame.boundary {
-            let row = row_of_one(id, boundary, &opened.facts, frame.heard, frame.rssi);
+        for boundary in boundaries {
+            let row = row_of_one(id, boundary, &opened.facts, heard, opened.reception.rssi);
             history.rows.push(HourRow { late: true, ..row });
         }
         if opened.facts.tells_codes {

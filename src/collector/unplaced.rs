@@ -105,3 +105,47 @@ fn quantity(from: &mut Bytes<'_>) -> Option<Quantity> {
 fn word<T: std::str::FromStr>(from: &mut Bytes<'_>) -> Option<T> {
     std::str::from_utf8(from.counted()?).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collector::open::Reception;
+    use crate::world::Uptime;
+
+    fn opened() -> Opened {
+        Opened {
+            facts: Facts {
+                registers: vec![(Role::Volume, "123.456 m3".parse().unwrap())],
+                flow: Some("12 l/h".parse().unwrap()),
+                water: Some("-4 °C".parse().unwrap()),
+                ambient: None,
+                codes: vec![Code::Leak, Code::bit(17)],
+                tells_codes: true,
+                classes: vec![(Code::Leak, DurationClass::try_from(3).unwrap())],
+                inferred: true,
+                checked: Checked::Authenticated,
+            },
+            reception: Reception { at: Uptime::default(), rssi: Some(-87) },
+            counter: Some(Counter::Session(1234 << 4)),
+            digest: 0,
+            full: None,
+        }
+    }
+
+    #[test]
+    fn a_reading_is_read_as_it_was_written() {
+        let opened = opened();
+        let bytes = write(&opened);
+        assert!(bytes.len() < 60, "{}", bytes.len());
+        let expected = Kept { facts: opened.facts, rssi: Some(-87), minutes: Some(1234) };
+        assert_eq!(read(&bytes), Some(expected));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_reading_or_none(bytes: Vec<u8>) {
+            let _ = read(&bytes);
+            let _ = read(&[&[1, 1, 1][..], &bytes].concat());
+        }
+    }
+}

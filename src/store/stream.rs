@@ -86,8 +86,8 @@ pub(super) fn acknowledge(connection: &Connection, stream: Stream, seq: Seq) -> 
     set_meta(connection, &format!("acknowledged.{stream}"), seq.number().cast_signed())
 }
 
-/// Numbers from one to the other, both included.
-pub(super) type Range = (Seq, Seq);
+/// First and last numbers of ranges.
+pub(super) type Ranges = Vec<(Seq, Seq)>;
 
 /// Blocks after `after`, ascending, at most `most` of them, and the numbers among them that can never be sent: damaged,
 /// or not there.
@@ -96,7 +96,7 @@ pub(super) fn read(
     stream: Stream,
     after: Seq,
     most: usize,
-) -> Result<(Vec<Block>, Vec<Range>), StoreError> {
+) -> Result<(Vec<Block>, Ranges), StoreError> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut walk = Walk::new(connection, stream, after, head(connection, stream)?);
     while blocks.len() < most {
@@ -190,7 +190,7 @@ pub(super) struct Found(Vec<(Stream, Seq, Seq)>);
 const MOST_FOUND: usize = 1024;
 
 impl Found {
-    pub(super) fn add(&mut self, stream: Stream, ranges: Vec<(Seq, Seq)>) {
+    pub(super) fn add(&mut self, stream: Stream, ranges: Ranges) {
         for (first, last) in ranges {
             if self.0.len() < MOST_FOUND && !self.0.contains(&(stream, first, last)) {
                 self.0.push((stream, first, last));
@@ -223,7 +223,7 @@ pub(super) fn missing(
     connection: &Connection,
     stream: Stream,
     after: Seq,
-) -> Result<Vec<(Seq, Seq)>, StoreError> {
+) -> Result<Ranges, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT first, last FROM lost WHERE stream = ?1 AND last > ?2")?;
     let rows = statement.query_map(params![stream.as_str(), after.number().cast_signed()], |row| {

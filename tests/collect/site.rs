@@ -115,9 +115,13 @@ impl Site {
     }
 
     pub(crate) async fn add_key(&mut self, meter: Meter) {
-        let key = NewKey { meter: meter.to_string(), key: Zeroizing::new(KEY.to_owned()) };
+        self.add_this_key(meter, KEY).await;
+    }
+
+    pub(crate) async fn add_this_key(&mut self, meter: Meter, key: &str) {
+        let key = NewKey { meter: meter.to_string(), key: Zeroizing::new(key.to_owned()) };
         let added: KeysAdded = self.ask(&OfCollect::KeysAdd { keys: vec![key] }).await;
-        assert_eq!(added.added, 1);
+        assert_eq!(added.added + added.same, 1);
     }
 
     async fn ask<A: serde::de::DeserializeOwned>(&self, question: &OfCollect) -> A {
