@@ -168,6 +168,11 @@ impl Collector {
         self.out.event(record, self.times.steady(uptime), true);
     }
 
+    /// What waits is to be stored now.
+    pub const fn hurry(&mut self) {
+        self.out.hurry();
+    }
+
     /// What the portal has; stored with the next block.
     pub fn acknowledged(&mut self, stream: Stream, seq: Seq) {
         let known = self.out.acknowledged.entry(stream).or_default();
