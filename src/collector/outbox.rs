@@ -69,8 +69,8 @@ impl Outbox {
     }
 
     /// What is there is to be stored now.
-    pub const fn hurry(&mut self) {
-        self.at_once = true;
+    pub fn hurry(&mut self) {
+        self.at_once |= !self.is_empty();
     }
 
     /// How many rows wait.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use messages::Time;
 use messages::batch::{Record, Seq, Stream};
-use messages::event::Refusal;
+use messages::event::{Reception as Standing, Refusal};
 use wmbus::Meter;
 
 use super::checkpoint;
@@ -168,6 +168,11 @@ impl Collector {
         self.out.event(record, self.times.steady(uptime), true);
     }
 
+    /// What waits is to be stored now.
+    pub fn hurry(&mut self) {
+        self.out.hurry();
+    }
+
     /// What the portal has; stored with the next block.
     pub fn acknowledged(&mut self, stream: Stream, seq: Seq) {
         let known = self.out.acknowledged.entry(stream).or_default();
@@ -277,9 +282,12 @@ impl Collector {
 
     fn refuse(&mut self, meter: Meter, refusal: &Refusal, frame: &[u8], reception: Reception) {
         let Some((state, desk)) = self.at_work(meter, false) else { return };
-        state.reception.heard(desk.times.steady(reception.at));
+        let now = desk.times.steady(reception.at);
+        state.reception.heard(now);
         state.refuse(refusal);
-        let unopened = matches!(refusal, Refusal::NoKey | Refusal::WrongKey);
+        // While the key opens others, what it does not open is noise, or somebody else's under the meter's name.
+        let unopened = matches!(refusal, Refusal::NoKey | Refusal::WrongKey)
+            && state.reception.standing(now) != Some(Standing::Heard);
         // Without a calendar there is no boundary to keep a frame for.
         if let (true, Some(at)) = (unopened, desk.times.utc(reception.at)) {
             state.sealed.get_or_insert_default().keep(frame, at, reception.rssi);

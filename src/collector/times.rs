@@ -39,6 +39,12 @@ impl Times {
         self.calendar.place(uptime)
     }
 
+    /// UTC at a moment of this run's steady clock.
+    #[must_use]
+    pub fn utc_steady(&self, steady: u64) -> Option<Time> {
+        self.place_steady(steady).utc()
+    }
+
     /// The place of an uptime: its UTC, or itself until that is known.
     #[must_use]
     pub fn place(&self, uptime: Uptime) -> Place {

@@ -26,6 +26,8 @@ use zeroize::Zeroizing;
 
 /// The info code "leak" of the meter below.
 pub(crate) const LEAK: i64 = 1 << 2;
+/// The link mode that the dongle is set to: from then on it hears.
+const C1_AND_T1: u8 = 0x0A;
 const KEY: &str = "000102030405060708090A0B0C0D0E0F";
 
 /// A MULTICAL 21.
@@ -71,9 +73,12 @@ impl Site {
         let (stop, supervisor) = (CancellationToken::new(), Supervisor::new(1));
         let credentials = Credentials::default();
         let daemon = Daemon { world, config, credentials, supervisor, stop: stop.clone() };
-        let task = tokio::spawn(collect::run(daemon));
-        let mut listening = dongle.state();
-        listening.wait_for(|state| state.listening).await.unwrap();
+        let mut task = tokio::spawn(collect::run(daemon));
+        let mut hears = dongle.state();
+        tokio::select! {
+            ended = &mut task => panic!("{ended:?}"),
+            hears = hears.wait_for(|state| state.link_mode == C1_AND_T1) => drop(hears.unwrap()),
+        }
         let (start, sent) = (start.unix(), 0);
         Self { folder, dongle, clock, start, stop, task, sent, _config: config_sender }
     }

@@ -7,10 +7,15 @@ use messages::Time;
 use wmbus::Meter;
 
 use super::Collector;
+use crate::collector::guard::Counter;
 use crate::collector::unplaced::{self, Kept};
 use crate::health::clock::Calendar;
 use crate::store::{Anchor, Unplaced};
 use crate::world::Uptime;
+
+/// So many meters must agree on when the machine was started, within so many seconds.
+const ENOUGH: usize = 3;
+const AGREE: u64 = 120;
 
 impl Collector {
     /// Which uptime is which UTC.
@@ -40,6 +45,34 @@ impl Collector {
         });
         let here = std::mem::take(&mut self.out.unplaced).into_iter().map(|reading| (reading, calendar));
         self.place(stored.into_iter().chain(here), uptime);
+    }
+
+    /// The calendar of a start of the machine that never had the time, by the minutes that meters count: how many they
+    /// have counted since a kept reading tells when that was. `None` unless enough meters agree.
+    #[must_use]
+    pub fn calendar_by_meters<'a>(&self, readings: impl Iterator<Item = &'a Unplaced>) -> Option<Calendar> {
+        let mut starts: BTreeMap<Meter, i64> = BTreeMap::new();
+        for reading in readings {
+            let start = || {
+                let then = unplaced::read(&reading.body)?.minutes?;
+                let state = self.meters.get(&reading.meter)?;
+                // Heard during this run, so that its moment is dated by a trusted clock.
+                state.reception.opened?.1?;
+                let known = state.guard.known()?;
+                let Some(Counter::Session(number)) = known.counter else { return None };
+                let passed = i64::from((number >> 4).checked_sub(then)?).checked_mul(60)?;
+                let now = self.times.utc_steady(known.at)?.unix();
+                now.checked_sub(passed)?.checked_sub(i64::try_from(reading.uptime).ok()?)
+            };
+            if let Some(start) = start() {
+                starts.insert(reading.meter, start);
+            }
+        }
+        let mut starts: Vec<i64> = starts.into_values().collect();
+        starts.sort_unstable();
+        let median = *starts.get(starts.len() / 2)?;
+        let agree = starts.iter().filter(|start| start.abs_diff(median) <= AGREE).count();
+        (agree >= ENOUGH).then(|| Calendar::anchored(Uptime::default(), median.saturating_mul(1000)))
     }
 
     /// Makes ordinary rows of readings whose start of the machine has a calendar; `uptime` is now.

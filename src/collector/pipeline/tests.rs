@@ -33,15 +33,19 @@ fn up(second: u64) -> Uptime {
 
 /// What the meter sends at this second of the test.
 fn frame(second: u64, litres: i64, codes: i64) -> Vec<u8> {
+    frame_of(meter(), second, litres, codes)
+}
+
+fn frame_of(meter: Meter, second: u64, litres: i64, codes: i64) -> Vec<u8> {
     let mut records = RecordWriter::default();
     records.integer(&[0x02, 0xFF, 0x20], codes).unwrap();
     records.integer(&[0x04, 0x13], litres).unwrap();
     let second = u32::try_from(second).unwrap();
-    let session = Session((5000 + second / 60) << 4 | (second % 60) / 4);
+    let session = Session(((5000 + second / 60) << 4) | ((second % 60) / 4));
     let cipher = Cipher::new(key());
     let protection =
         Protection::EllCtr { cipher: &cipher, communication: Communication(0x20), access: 1, session };
-    telegram(meter(), protection, Shape::Full, records.bytes()).unwrap().bytes().to_vec()
+    telegram(meter, protection, Shape::Full, records.bytes()).unwrap().bytes().to_vec()
 }
 
 /// A gateway whose store is a list.
@@ -269,6 +273,41 @@ fn a_meter_with_a_key_is_not_heard_in_the_clear() {
     assert_eq!(site.collector.telegrams().refused, [(Refusal::NotEncrypted, 1)].into());
     site.stop(32);
     assert!(site.rows().is_empty());
+}
+
+#[test]
+fn a_start_that_never_had_the_time_is_dated_by_three_meters_that_agree() {
+    let mut site = Site::new();
+    let meters: Vec<Meter> = (1..=4).map(|n| format!("KAM.7634879{n}.1B.16").parse().unwrap()).collect();
+    let mut keys = Keyring::new();
+    for meter in &meters {
+        keys.insert(Selector::Full(*meter), key()).unwrap();
+    }
+    site.collector.set_keys(keys);
+    for second in (7200..7300).step_by(16) {
+        for meter in &meters {
+            site.hear(second, &frame_of(*meter, second, 1, 0));
+        }
+    }
+    // Heard by another start of the machine, 2 h before this one; one of the meters is wrong by far.
+    let kept = |meter: &Meter, minutes: u32| {
+        let mut opener = Opener::default();
+        let mut keys = Keyring::new();
+        keys.insert(Selector::Full(*meter), key()).unwrap();
+        let expected = Expected { keys: &keys, list: &MeterList::default() };
+        let reception = Reception { at: up(600), rssi: None };
+        let frame = frame_of(*meter, u64::from(minutes) * 60, 1, 0);
+        let Outcome::Opened(_, opened) = opener.open(&frame, reception, expected) else { panic!() };
+        let body = crate::collector::unplaced::write(&opened);
+        Unplaced { boot: "1".repeat(32), uptime: 600, meter: *meter, body }
+    };
+    let mut readings: Vec<Unplaced> = meters.iter().take(2).map(|meter| kept(meter, 10)).collect();
+    readings.push(kept(&meters[2], 90));
+    assert_eq!(site.collector.calendar_by_meters(readings.iter()), None, "two agree");
+    readings.push(kept(&meters[3], 10));
+    let calendar = site.collector.calendar_by_meters(readings.iter()).unwrap();
+    let at = calendar.place(up(600)).unwrap().unix();
+    assert!((at - (START + 600)).abs() <= 60, "{}", at - START);
 }
 
 /// What somebody without the key can put on the air.

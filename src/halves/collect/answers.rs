@@ -158,6 +158,9 @@ impl Half {
     }
 
     async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {
+        // What waits here is erased with what is stored.
+        self.collector.hurry();
+        self.store().await;
         self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())
     }
 }

@@ -12,10 +12,12 @@ use super::Half;
 use crate::collector::pipeline::Memory;
 use crate::health::clock::{Calendar, Source};
 use crate::store::{CollectReader, CollectStore, Part, StoreError, Unplaced, Writer};
-use crate::world::{BootId, Clock};
+use crate::world::{BootId, Clock, Uptime};
 
 /// So many of the newest blocks are looked into for rows that need not be written again.
 const NEWEST: u64 = 4;
+/// How often it is tried to date readings by the meters' own minutes.
+const GUESS_EVERY: Duration = Duration::from_secs(600);
 
 /// What a run begins with, and the calendar of this start of the machine if it has one. A store that cannot be read is
 /// an empty one: receiving goes on.
@@ -68,11 +70,29 @@ impl Half {
         self.synchronised = Some(now);
         let before = *self.collector.calendar();
         let mut calendar = before;
-        if !calendar.synchronise(clock) {
-            return;
+        if calendar.synchronise(clock) {
+            let readings = if before.is_trusted() { Vec::new() } else { self.read_unplaced(calendar).await };
+            self.collector.anchor(calendar, readings, self.daemon.world.clock.uptime());
         }
-        let readings = if before.is_trusted() { Vec::new() } else { self.read_unplaced(calendar).await };
-        self.collector.anchor(calendar, readings, self.daemon.world.clock.uptime());
+        // Readings of a start of the machine that never had the time wait for meters to be heard again.
+        if self.unplaced > 0 && now >= self.guess_at {
+            self.guess_at = Uptime(now.0.saturating_add(GUESS_EVERY));
+            self.place_by_meters().await;
+        }
+    }
+
+    async fn place_by_meters(&mut self) {
+        let here = self.daemon.world.boot.as_str().to_owned();
+        let read = self.writer.ask(CollectStore::unplaced).await;
+        let Ok(Some(Ok(mut readings))) = read else { return };
+        readings.retain(|reading| reading.boot != here);
+        for readings in readings.chunk_by(|a, b| a.boot == b.boot) {
+            let Some(calendar) = self.collector.calendar_by_meters(readings.iter()) else { continue };
+            tracing::info!(readings = readings.len(), "readings were dated by the meters' own minutes");
+            let placed = readings.iter().map(|reading| (reading.clone(), calendar));
+            self.collector.place(placed, self.daemon.world.clock.uptime());
+            self.unplaced = self.unplaced.saturating_sub(u64::try_from(readings.len()).unwrap_or_default());
+        }
     }
 
     /// Readings that the store keeps without a place get one, where their start of the machine has a calendar.

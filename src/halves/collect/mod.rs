@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use messages::event::ProblemKind;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,8 @@ struct Half {
     synchronised: Option<Uptime>,
     /// Readings in the store that have no place on the calendar.
     unplaced: u64,
+    /// When it is next tried to date them by the meters' own minutes.
+    guess_at: Uptime,
     pulse: Pulse,
 }
 
@@ -133,6 +136,7 @@ impl Half {
             problems: Problems::default(),
             synchronised: None,
             unplaced: 0,
+            guess_at: started,
             started,
             daemon,
             config,
@@ -171,7 +175,7 @@ impl Half {
                 Some((question, answer)) = sockets.asked.recv() => {
                     let _ = answer.send(self.answer(question).await);
                 }
-                told = sockets.ear.hear::<Told>() => self.hear_told(told),
+                told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
                 Ok(()) = config.changed() => {
                     let config = config.borrow_and_update().clone();
                     self.reload(config).await;
@@ -241,15 +245,36 @@ impl Half {
         }
     }
 
-    fn hear_told(&mut self, told: Told) {
+    async fn hear_told(&mut self, told: Told) {
         let thresholds = told.thresholds.into_iter().map(|(code, minutes)| {
             (code, minutes.into_iter().map(|minutes| u64::from(minutes).saturating_mul(60)).collect())
         });
         self.collector.told(thresholds.collect());
-        if self.writer_status.borrow().epoch == Some(told.epoch) {
-            for (stream, seq) in told.acknowledged {
-                self.collector.acknowledged(stream, seq);
-            }
+        // A numbering that is no longer ours is passed over, and so is a clone that has been seen to.
+        if self.writer_status.borrow().epoch != Some(told.epoch) {
+            return;
+        }
+        if told.cloned {
+            return self.begin_anew().await;
+        }
+        for (stream, seq) in told.acknowledged {
+            self.collector.acknowledged(stream, seq);
+        }
+    }
+
+    /// The portal knows other content under our numbering.
+    async fn begin_anew(&mut self) {
+        if let Err(error) = self.writer.renew_epoch().await {
+            tracing::error!("a new numbering cannot be begun: {error}");
+            return;
+        }
+        let now = self.daemon.world.clock.uptime();
+        let at = self.collector.calendar().place(now);
+        let text = "the store is a copy of another or was restored: everything that is kept is sent again";
+        let begun = self.problems.raise(ProblemKind::StoreCloned, None, text, at);
+        let over = self.problems.clear(&ProblemKind::StoreCloned, None, at);
+        for record in begun.into_iter().chain(over) {
+            self.collector.event(record, now);
         }
     }
 
