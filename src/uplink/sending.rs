@@ -200,11 +200,15 @@ impl Session {
         let new = outbox.epoch() != Some(epoch);
         let store = self.shared.store.borrow();
         let remembered = if new { self.shared.note(store.cursor(stream)).flatten() } else { None };
-        outbox.know(epoch, head, acknowledged, remembered);
+        let cloned = outbox.know(epoch, head, acknowledged, remembered);
         if new {
             for (seq, reason) in self.shared.note(store.parked(stream, epoch)).unwrap_or_default() {
                 outbox.park(seq, reason);
             }
+        }
+        drop(store);
+        if cloned {
+            self.cloned(stream, epoch);
         }
     }
 

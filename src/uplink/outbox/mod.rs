@@ -130,22 +130,29 @@ impl Outbox {
 
     /// What the store has. A numbering that is new begins behind `stored`, the number that the store itself has as
     /// acknowledged, or behind what was `remembered` of this numbering: that one knows of a restored portal.
-    pub(super) fn know(&mut self, epoch: Epoch, head: Seq, stored: Seq, remembered: Option<Cursor>) {
-        if let Some(place) = &mut self.place
-            && place.epoch == epoch
-        {
-            place.head = head.max(place.head);
-            return;
+    ///
+    /// Gives whether the store now has less under this numbering than it had before: then it is a copy, or was restored,
+    /// and nothing more is sent until there is a new numbering.
+    pub(super) fn know(&mut self, epoch: Epoch, head: Seq, stored: Seq, remembered: Option<Cursor>) -> bool {
+        if let Some(place) = self.place.filter(|place| place.epoch == epoch) {
+            let back = head < place.head && !place.cloned;
+            self.place = Some(Place { head: head.max(place.head), cloned: place.cloned || back, ..place });
+            if back {
+                self.rewind();
+            }
+            return back;
         }
         let remembered = remembered.filter(|cursor| cursor.epoch == epoch);
         let acknowledged = remembered.map_or(stored, |cursor| cursor.seq).min(head);
+        let cloned = remembered.is_some_and(|cursor| cursor.seq > head);
         self.generation = self.generation.max(remembered.map_or(0, |cursor| cursor.generation));
-        self.place = Some(Place { epoch, head, acknowledged, sent: acknowledged, cloned: false });
+        self.place = Some(Place { epoch, head, acknowledged, sent: acknowledged, cloned });
         self.flying.clear();
         self.gaps.clear();
         self.parked.clear();
         self.again.clear();
         self.calm();
+        cloned
     }
 
     pub(super) fn epoch(&self) -> Option<Epoch> {

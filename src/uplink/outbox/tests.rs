@@ -433,3 +433,21 @@ proptest! {
         world.calm_down();
     }
 }
+
+#[test]
+fn a_store_that_has_less_than_before_under_its_numbering_is_a_copy() {
+    let mut outbox = Outbox::new(Stream::Readings, POLICY);
+    let epoch = Epoch::durable(1);
+    assert!(!outbox.know(epoch, Seq::new(9), Seq::NONE, None));
+    assert!(!outbox.know(epoch, Seq::new(9), Seq::NONE, None));
+    assert!(outbox.know(epoch, Seq::new(4), Seq::NONE, None));
+    assert!(!outbox.know(epoch, Seq::new(5), Seq::NONE, None), "said once");
+    assert_eq!(outbox.wants(Instant::now()), None);
+    assert!(!outbox.know(Epoch::durable(2), Seq::new(5), Seq::NONE, None));
+    assert_eq!(outbox.wants(Instant::now()), Some(Seq::NONE));
+    let remembered = Cursor { epoch: Epoch::durable(3), seq: Seq::new(7), generation: 1 };
+    assert!(
+        outbox.know(Epoch::durable(3), Seq::new(6), Seq::NONE, Some(remembered)),
+        "restored while we were away"
+    );
+}
