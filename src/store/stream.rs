@@ -219,11 +219,7 @@ pub(super) fn verify_newest(connection: &Connection, stream: Stream) -> Result<(
 }
 
 /// Numbers above `after` that can never be sent, as far as they are known: freed, given up, found damaged.
-pub(super) fn missing(
-    connection: &Connection,
-    stream: Stream,
-    after: Seq,
-) -> Result<Ranges, StoreError> {
+pub(super) fn missing(connection: &Connection, stream: Stream, after: Seq) -> Result<Ranges, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT first, last FROM lost WHERE stream = ?1 AND last > ?2")?;
     let rows = statement.query_map(params![stream.as_str(), after.number().cast_signed()], |row| {
