@@ -17,7 +17,7 @@ use super::downlink::Downlink;
 use super::home_assistant::HomeAssistant;
 use super::jobs::Jobs;
 use super::memory::Memory;
-use super::mqtt::{Event, Fault, Line, Message, Options};
+use super::mqtt::{Event, Fault, Line, Message, Options, Outcome};
 use super::outbox::Verdict;
 use super::report::Report;
 use super::sending::Sending;
@@ -237,7 +237,10 @@ impl Session {
             Event::Subscribed => self.link.subscribed = Some(Instant::now()),
             Event::Came(came) => self.came(came),
             Event::Outcome(tag, outcome) => {
-                if let Tag::Batch(stream, seq) | Tag::Again(stream, seq) = tag {
+                // What was never answered is what the end of the line is judged by.
+                if let Tag::Batch(stream, seq) | Tag::Again(stream, seq) = tag
+                    && outcome != Outcome::Unanswered
+                {
                     self.link.unanswered.remove(&(stream, seq));
                 }
                 self.outcome(tag, outcome);

@@ -9,7 +9,7 @@ use vesigate::store::DeliverStore;
 use crate::broker::{self, Broker};
 use crate::on_one_thread;
 use crate::portal::{Database, Portal};
-use crate::site::{NOW, Running, Site};
+use crate::site::{Running, Site};
 
 const GATEWAY: &str = "kylavesi/gw-7";
 
@@ -281,7 +281,6 @@ fn the_brokers_word_frees_where_there_is_no_portal() {
         reader.abort();
         let store = DeliverStore::open(&site.path().join("data/deliver")).unwrap();
         assert_eq!(store.cursor(Stream::Readings).unwrap().unwrap().seq, Seq::new(10));
-        let _ = NOW;
     });
 }
 

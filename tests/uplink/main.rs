@@ -12,6 +12,7 @@
 mod broker;
 mod certificates;
 mod delivery;
+mod documents;
 mod portal;
 mod protected;
 mod site;

@@ -1,7 +1,5 @@
 //! Brokers that misbehave, byte by byte.
 
-use std::time::Duration;
-
 use messages::batch::{Seq, Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -90,7 +88,7 @@ async fn serve(mut stream: TcpStream, manner: Manner) -> Option<()> {
     }
 }
 
-fn site(port: u16, more: &str) -> Site {
+fn gateway(port: u16, more: &str) -> Site {
     let mut site = Site::new(&format!("port = {port}\nkeep_alive = \"5s\"\n{more}"));
     site.readings(3);
     site
@@ -100,7 +98,8 @@ fn site(port: u16, more: &str) -> Site {
 fn a_broker_that_takes_everything_and_confirms_nothing_is_left() {
     on_one_thread(async {
         let (port, mut connections) = broker(Manner::NeverAcknowledges).await;
-        let running = site(port, "").start();
+        let site = gateway(port, "");
+        let running = site.start();
         let status = running.until(|status| status.error.is_some()).await;
         assert_eq!(status.error.unwrap(), "the broker takes messages but confirms none");
         assert_eq!(status.streams[&Stream::Readings].acknowledged, Seq::NONE);
@@ -113,7 +112,8 @@ fn a_broker_that_takes_everything_and_confirms_nothing_is_left() {
 fn a_broker_that_never_answers_is_told_and_tried_again() {
     on_one_thread(async {
         let (port, mut connections) = broker(Manner::Mute).await;
-        let running = site(port, "").start();
+        let site = gateway(port, "");
+        let running = site.start();
         let status = running.until(|status| status.error.is_some()).await;
         assert_eq!(status.error.unwrap(), "the broker does not answer");
         connections.wait_for(|count| *count >= 2).await.unwrap();
@@ -125,7 +125,8 @@ fn a_broker_that_never_answers_is_told_and_tried_again() {
 fn a_refusal_is_told_with_its_reason() {
     on_one_thread(async {
         let (port, _connections) = broker(Manner::Refuses).await;
-        let running = site(port, "").start();
+        let site = gateway(port, "");
+        let running = site.start();
         let status = running.until(|status| status.error.is_some()).await;
         let said = status.error.unwrap();
         assert!(said.contains("refuses the connection: not authorised (reason 135)"), "{said}");
@@ -137,9 +138,13 @@ fn a_refusal_is_told_with_its_reason() {
 fn a_batch_that_breaks_the_line_twice_is_parked_and_the_others_go_on() {
     on_one_thread(async {
         let (port, _connections) = broker(Manner::BreaksAt(2)).await;
-        let running = site(port, "acknowledge = \"broker\"").start();
-        let status =
-            running.until(|status| status.streams[&Stream::Readings].acknowledged == Seq::new(3)).await;
+        let site = gateway(port, "acknowledge = \"broker\"");
+        let running = site.start();
+        let status = running
+            .until(|status| {
+                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(3))
+            })
+            .await;
         assert_eq!(status.parked.len(), 1);
         assert_eq!((status.parked[0].stream, status.parked[0].seq), (Stream::Readings, Seq::new(2)));
         assert!(status.parked[0].reason.contains("broke twice"), "{}", status.parked[0].reason);
@@ -152,12 +157,14 @@ fn a_batch_that_breaks_the_line_twice_is_parked_and_the_others_go_on() {
 fn a_broker_that_breaks_at_every_batch_parks_none_of_them() {
     on_one_thread(async {
         let (port, mut connections) = broker(Manner::BreaksAtBatches).await;
-        let running = site(port, "").start();
+        let site = gateway(port, "");
+        let running = site.start();
         connections.wait_for(|count| *count >= 6).await.unwrap();
         running.until(|status| status.parked.is_empty()).await;
         running.kill().await;
         let (port, mut connections) = broker(Manner::BreaksAtPublishes).await;
-        let running = site(port, "").start();
+        let site = gateway(port, "");
+        let running = site.start();
         connections.wait_for(|count| *count >= 4).await.unwrap();
         assert!(running.until(|_| true).await.parked.is_empty());
         running.kill().await;
@@ -168,7 +175,8 @@ fn a_broker_that_breaks_at_every_batch_parks_none_of_them() {
 fn a_second_client_with_our_name_is_told_after_three_short_lines() {
     on_one_thread(async {
         let (port, _connections) = broker(Manner::Twin).await;
-        let running = site(port, "").start();
+        let site = gateway(port, "");
+        let running = site.start();
         let twin =
             |error: &Option<String>| error.as_ref().is_some_and(|error| error.contains("another client"));
         let status = running.until(|status| twin(&status.error)).await;
@@ -189,9 +197,9 @@ fn a_closed_port_an_unknown_name_and_the_wrong_kind_of_port_are_told_apart() {
             running.kill().await;
             status.error.unwrap()
         };
-        let said = error(&site(closed, "")).await;
+        let said = error(&gateway(closed, "")).await;
         assert!(said.contains("nothing listens"), "{said}");
-        let mut unknown = site(closed, "insecure_plaintext = true");
+        let mut unknown = gateway(closed, "insecure_plaintext = true");
         unknown.config = unknown.config.replace("host = \"127.0.0.1\"", "host = \"no-such-host.invalid\"");
         let said = error(&unknown).await;
         assert!(said.contains("name is not known"), "{said}");
@@ -204,9 +212,9 @@ fn a_closed_port_an_unknown_name_and_the_wrong_kind_of_port_are_told_apart() {
                 let _ = stream.read(&mut [0; 64]).await;
             }
         });
-        let said = error(&site(port, "")).await;
+        let said = error(&gateway(port, "")).await;
         assert!(said.contains("does this port expect TLS"), "{said}");
-        let site = site(port, "");
+        let site = gateway(port, "");
         let ca = site.path().join("ca.pem");
         crate::certificates::Authority::new("test").write(&ca);
         let password = site.path().join("password");
@@ -220,6 +228,5 @@ fn a_closed_port_an_unknown_name_and_the_wrong_kind_of_port_are_told_apart() {
         );
         let said = error(&tls).await;
         assert!(said.contains("does this port speak TLS"), "{said}");
-        let _ = Duration::ZERO;
     });
 }

@@ -127,10 +127,12 @@ impl Message {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Line<T: 'static> {
-    client: AsyncClient,
+    client: Option<AsyncClient>,
     events: mpsc::Receiver<Event<T>>,
     outcomes: JoinSet<(T, Outcome)>,
     task: JoinHandle<()>,
+    /// It has ended so; told once every outcome is.
+    ended: Option<Fault>,
 }
 
 impl<T: Send + 'static> Line<T> {
@@ -141,16 +143,38 @@ impl<T: Send + 'static> Line<T> {
         let (client, poll) = AsyncClient::builder(mqtt(options)).capacity(REQUESTS).build();
         let (sender, events) = mpsc::channel(EVENTS);
         let task = tokio::spawn(drive(poll, keep_alive, tls, sender));
-        Self { client, events, outcomes: JoinSet::new(), task }
+        Self { client: Some(client), events, outcomes: JoinSet::new(), task, ended: None }
     }
 
-    /// The next event. May be dropped at any time without losing one. After [`Event::Down`] nothing comes.
+    /// The next event. May be dropped at any time without losing one. After [`Event::Down`], which comes when the outcome
+    /// of every message has been told, nothing comes.
     pub(super) async fn event(&mut self) -> Event<T> {
-        tokio::select! {
-            biased;
-            Some(Ok((tag, outcome))) = self.outcomes.join_next() => Event::Outcome(tag, outcome),
-            event = self.events.recv() => event.unwrap_or(Event::Down(Fault::Closed)),
+        loop {
+            if let Some(fault) = &self.ended
+                && self.outcomes.is_empty()
+            {
+                return Event::Down(fault.clone());
+            }
+            tokio::select! {
+                biased;
+                Some(done) = self.outcomes.join_next() => {
+                    if let Ok((tag, outcome)) = done {
+                        return Event::Outcome(tag, outcome);
+                    }
+                }
+                event = self.events.recv(), if self.ended.is_none() => match event {
+                    Some(Event::Down(fault)) => self.end(fault),
+                    Some(event) => return event,
+                    None => self.end(Fault::Closed),
+                },
+            }
         }
+    }
+
+    /// What still lies in the client's queue goes with it, and says so.
+    fn end(&mut self, fault: Fault) {
+        self.ended = Some(fault);
+        self.client = None;
     }
 
     /// Hands a message to the client; `false` if it has no room, which a caller that keeps to its window never sees.
@@ -162,24 +186,26 @@ impl<T: Send + 'static> Line<T> {
             ..PublishProperties::default()
         };
         let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain).properties(properties);
-        match self.client.try_publish_tracked(topic, payload, options) {
-            Ok(notice) => {
+        let client = self.client.as_ref();
+        match client.and_then(|client| client.try_publish_tracked(topic, payload, options).ok()) {
+            Some(notice) => {
                 self.outcomes.spawn(async move { (tag, outcome(notice).await) });
                 true
             }
-            Err(_) => false,
+            None => false,
         }
     }
 
     /// Subscribes; each topic comes with what the broker keeps for it.
     pub(super) fn subscribe(&self, filters: impl IntoIterator<Item = String>) -> bool {
         let filters = filters.into_iter().map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
-        self.client.try_subscribe_many(filters).is_ok()
+        self.client.as_ref().is_some_and(|client| client.try_subscribe_many(filters).is_ok())
     }
 
     /// Ends in order, so that the broker does not publish the last will.
     pub(super) async fn close(mut self) {
-        if self.client.try_disconnect_with_timeout(FAREWELL).is_ok() {
+        let client = self.client.as_ref();
+        if client.is_some_and(|client| client.try_disconnect_with_timeout(FAREWELL).is_ok()) {
             let end = async { while !matches!(self.event().await, Event::Down(_)) {} };
             let _ = timeout(2 * FAREWELL, end).await;
         }
@@ -264,8 +290,13 @@ async fn drive<T>(mut poll: EventLoop, keep_alive: Duration, tls: bool, events: 
             },
             Ok(Ok(_)) => continue,
         };
-        let last = matches!(event, Event::Down(_));
-        if events.send(event).await.is_err() || last {
+        if matches!(event, Event::Down(_)) {
+            // Whoever waits for an answer learns first that none will come.
+            drop(poll);
+            let _ = events.send(event).await;
+            return;
+        }
+        if events.send(event).await.is_err() {
             return;
         }
     }

@@ -1,0 +1,155 @@
+//! The portal's documents: versions, tombstones, lists, keys, requests.
+
+use messages::config::{Delivery, MeterConfig, Part};
+use messages::event::ProblemKind;
+use messages::seal::{SealedBox, SecretKey};
+use messages::topic::Leaf;
+use tokio_util::sync::CancellationToken;
+use vesigate::halves::control::{Answer, listen};
+use vesigate::halves::questions::OfCollect;
+
+use crate::broker::{self, Broker};
+use crate::on_one_thread;
+use crate::portal::{Database, Portal};
+use crate::site::{METER, Running, Site, meter};
+
+const GATEWAY: &str = "kylavesi/gw-7";
+
+fn list(version: u64, meters: &str) -> String {
+    format!(
+        r#"{{"version":{version},"meters":{{{meters}}},"utility":{{"name":"Kylän Vesi","time_zone":"Europe/Helsinki","language":"fi"}}}}"#
+    )
+}
+
+fn document(site: &Site, version: u64, more: &str, key: Option<SealedBox>) -> Vec<u8> {
+    let json = format!(r#"{{"meter":"{METER}","version":{version},"alarm_gateway":true{more}}}"#);
+    let delivery: Delivery = serde_json::from_str(&json).unwrap();
+    serde_json::to_vec(&MeterConfig::seal(&delivery, &site.key.public(), [3; 32], key).unwrap()).unwrap()
+}
+
+async fn in_force(running: &Running, version: u64) {
+    let mut signals = running.shared.signals.subscribe();
+    let there = |running: &Running| {
+        let store = running.shared.store.borrow();
+        store.document(meter()).unwrap().map_or(0, |document| document.version) == version
+    };
+    signals.wait_for(|_| there(running)).await.unwrap();
+}
+
+#[test]
+fn documents_are_taken_by_version_and_deleted_by_the_list_only() {
+    if !broker::is_here() {
+        return;
+    }
+    on_one_thread(async {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = Broker::open(folder.path());
+        let portal = Portal::open(broker.port, "kylavesi", Database::new(1)).await;
+        let site = Site::new(&format!("port = {}", broker.port));
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(5, &format!(r#""{METER}":2"#))).await;
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, "", None)).await;
+        let running = site.start();
+        in_force(&running, 2).await;
+        running.shared.signals.subscribe().wait_for(|signals| signals.settled).await.unwrap();
+
+        // Older, unreadable, sealed to somebody else, taken away at the broker: all change nothing.
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 1, "", None)).await;
+        portal.say(GATEWAY, Leaf::Config(meter()), "{").await;
+        let theirs = SecretKey::from_bytes([9; 32]).public();
+        let delivery =
+            serde_json::from_str(&format!(r#"{{"meter":"{METER}","version":9,"alarm_gateway":true}}"#));
+        let sealed = MeterConfig::seal(&delivery.unwrap(), &theirs, [4; 32], None).unwrap();
+        portal.say(GATEWAY, Leaf::Config(meter()), serde_json::to_vec(&sealed).unwrap()).await;
+        portal.say(GATEWAY, Leaf::GatewayConfig, "").await;
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(4, "")).await;
+        portal.say(GATEWAY, Leaf::Config(meter()), "").await;
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(6, &format!(r#""{METER}":2"#))).await;
+        running.until(|status| status.config.version == 6).await;
+        in_force(&running, 2).await;
+        let refused = |running: &Running| {
+            running.shared.problems.borrow().is_running(&ProblemKind::ConfigRefused, None)
+        };
+        assert!(refused(&running));
+
+        // A newer one mends it; a tombstone is one.
+        let tombstone = MeterConfig { version: 10, part: Part::Tombstone };
+        portal.say(GATEWAY, Leaf::Config(meter()), serde_json::to_vec(&tombstone).unwrap()).await;
+        in_force(&running, 10).await;
+        assert!(!refused(&running));
+
+        // What is not in a newer list is deleted, and does not come back with what lies at the broker.
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(7, "")).await;
+        in_force(&running, 0).await;
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 11, "", None)).await;
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(8, "")).await;
+        running.until(|status| status.config.version == 8).await;
+        in_force(&running, 0).await;
+
+        // The list that names it makes the gateway fetch what came before.
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(9, &format!(r#""{METER}":11"#))).await;
+        in_force(&running, 11).await;
+        running.stop().await;
+    });
+}
+
+#[test]
+fn keys_and_erasures_are_handed_to_collect_once() {
+    if !broker::is_here() {
+        return;
+    }
+    on_one_thread(async {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = Broker::open(folder.path());
+        let portal = Portal::open(broker.port, "kylavesi", Database::new(1)).await;
+        let site = Site::new(&format!("port = {}", broker.port));
+        let stop = CancellationToken::new();
+        let mut asked =
+            listen::<OfCollect>(&site.collect_sockets().join("control.sock"), stop.clone()).unwrap();
+        let key = SealedBox::seal(&SecretKey::from_bytes([5; 32]).public(), &[6; 16], [8; 32]).unwrap();
+        let request = r#","requests":[{"id":"00000000000000000000000000000d02","expires":"2027-11-25T00:00:00Z","do":"erase","from":"2024-01-01T00:00:00Z","to":"2026-06-01T00:00:00Z"}]"#;
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, request, Some(key.clone()))).await;
+        let running = site.start();
+        let (mut keys, mut erasures) = (0, 0);
+        while keys == 0 || erasures == 0 {
+            let (question, answer) = asked.recv().await.unwrap();
+            match question {
+                OfCollect::MeterKey { meter: of, sealed } => {
+                    assert_eq!((of, sealed), (meter(), key.clone()));
+                    keys += 1;
+                }
+                OfCollect::Erase { meter: of, .. } => {
+                    assert_eq!(of, meter());
+                    erasures += 1;
+                }
+                _ => {
+                    let _ = answer.send(Answer::Refused("not now".to_owned()));
+                    continue;
+                }
+            }
+            let _ = answer.send(Answer::of(&()));
+        }
+        // The outcome is a record in the stream `mails`.
+        running.until(|status| status.streams[&messages::batch::Stream::Mails].head.number() >= 1).await;
+        running.stop().await;
+        let running = site.start();
+        running.until(|status| status.connected).await;
+        running.shared.signals.subscribe().wait_for(|signals| signals.up).await.unwrap();
+        for _ in 0..2 {
+            // Two ticks and their questions.
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        while let Ok((question, _)) = asked.try_recv() {
+            assert!(matches!(question, OfCollect::Status), "asked twice: {question:?}");
+        }
+        assert!(
+            running
+                .shared
+                .store
+                .borrow()
+                .is_erased("00000000000000000000000000000d02".parse().unwrap())
+                .unwrap()
+        );
+        running.stop().await;
+        stop.cancel();
+    });
+}
