@@ -227,7 +227,6 @@ async fn a_restored_backup_begins_a_new_numbering_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the outbox takes a head that went back for the old one: restart the delivering half after a restore"]
 async fn a_backup_restored_under_a_running_delivering_half_begins_a_new_numbering_and_loses_nothing() {
     restored(false).await;
 }

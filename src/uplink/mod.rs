@@ -1,7 +1,7 @@
 //! The uplink: MQTT to the utility's broker, and through it to the portal.
 //!
-//! Blocks of three streams go up in order ([`outbox`]), over a connection that is replaced whenever anything is wrong with
-//! it ([`mqtt`]); acknowledgements and the portal's documents come down ([`downlink`]). Nothing here keeps a reading: what
+//! Blocks of three streams go up in order (`outbox`), over a connection that is replaced whenever anything is wrong with
+//! it (`mqtt`); acknowledgements and the portal's documents come down (`downlink`). Nothing here keeps a reading: what
 //! is not acknowledged stays in the store and is read again when the window opens.
 
 mod downlink;
