@@ -120,10 +120,17 @@ impl Clock {
     /// What the kernel takes for UTC, seconds since 1970, whether or not it is to be trusted.
     #[must_use]
     pub fn kernel(&self) -> i64 {
+        self.kernel_ms().div_euclid(1000)
+    }
+
+    /// The same in milliseconds.
+    #[must_use]
+    pub fn kernel_ms(&self) -> i64 {
+        let after = |start: i64, passed| start.saturating_mul(1000).saturating_add(milliseconds(passed));
         match &self.0 {
-            Kind::System => unix(SystemTime::now()),
-            Kind::Fast(fast) => fast.start.saturating_add(seconds(fast.elapsed())),
-            Kind::Manual(manual) => manual.start.saturating_add(seconds(*manual.now.borrow())),
+            Kind::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, milliseconds),
+            Kind::Fast(fast) => after(fast.start, fast.elapsed()),
+            Kind::Manual(manual) => after(manual.start, *manual.now.borrow()),
         }
     }
 
@@ -273,12 +280,8 @@ impl World {
 )]
 pub struct NoBootId;
 
-fn unix(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, seconds)
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Calendar {
     /// The clock is right now: takes its time for a new pair. `true` if there was none, or if it differs by a second or
     /// more, so that it is worth storing.
     pub fn synchronise(&mut self, clock: &Clock) -> bool {
-        let new = Pair { uptime: clock.uptime(), utc_ms: clock.kernel().saturating_mul(1000) };
+        let new = Pair { uptime: clock.uptime(), utc_ms: clock.kernel_ms() };
         let moved = self.place_ms(new.uptime).is_none_or(|known| known.abs_diff(new.utc_ms) >= 1500);
         if moved {
             self.anchor = Some(new);
@@ -131,6 +131,16 @@ mod tests {
         assert_eq!(calendar.place(Uptime(Duration::from_secs(40))).unwrap().unix(), 1_795_482_040);
         assert_eq!(calendar.place(Uptime(Duration::from_secs(160))).unwrap().unix(), 1_795_482_160);
         assert!(!calendar.synchronise(&clock), "nothing new to store");
+    }
+
+    #[test]
+    fn a_pair_taken_within_a_second_dates_to_the_millisecond() {
+        let clock = Clock::manual(1_795_482_000);
+        clock.advance(Duration::from_millis(900));
+        let mut calendar = Calendar::default();
+        calendar.synchronise(&clock);
+        let place = |ms| calendar.place(Uptime(Duration::from_millis(ms))).unwrap().unix();
+        assert_eq!((place(1999), place(2000)), (1_795_482_001, 1_795_482_002));
     }
 
     #[tokio::test]
