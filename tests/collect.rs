@@ -2,12 +2,9 @@
 //! store.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "collect/real.rs"]
-mod real;
 #[path = "collect/site.rs"]
 mod site;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use messages::batch::Record;
@@ -124,46 +121,4 @@ async fn frames_without_a_key_are_opened_when_it_arrives() {
         })
         .collect();
     assert_eq!(told, [Reception::NoKey, Reception::Heard]);
-}
-
-#[tokio::test]
-async fn real_telegrams_end_as_the_registers_that_the_meters_showed() {
-    let Some(recorded) = real::recorded() else {
-        eprintln!(
-            "no recorded telegrams beside the repository (VESI_TELEGRAMS names their folder): left out"
-        );
-        return;
-    };
-    let mut site = Site::new("2026-11-24T00:05:00Z").await;
-    let (mut expected, mut sent) = (BTreeMap::new(), 0);
-    for (meter, telegrams) in &recorded {
-        let mut before = None;
-        for telegram in telegrams {
-            site.add_this_key(telegram.meter, &telegram.key).await;
-            // The meter's own minutes pass between its telegrams.
-            let minutes = before.map_or(0, |before| (telegram.counter >> 4) - (before >> 4));
-            site.pass(MINUTE * minutes + Duration::from_secs(16)).await;
-            before = Some(telegram.counter);
-            site.air(&telegram.frame).await;
-            sent += 1;
-        }
-        let last = &telegrams.last().unwrap().expected;
-        let numbers = ["total_m3", "total_volume_m3", "total_energy_consumption_kwh"];
-        let number = numbers.into_iter().find_map(|name| last.get(name)).unwrap();
-        expected.insert(meter.to_string(), micro(&number.to_string()));
-    }
-    let status = site.status().await;
-    assert_eq!((status.telegrams.heard, status.telegrams.refused), (sent, BTreeMap::new()));
-    let mut stored = BTreeMap::new();
-    for row in site::rows(&site.stop().await) {
-        let roles = [Role::Volume, Role::ElectricityImport];
-        let register = roles.iter().find_map(|role| row.registers.get(role)).unwrap();
-        stored.insert(row.meter.to_string(), register.value.value.in_units_of(-6).unwrap());
-    }
-    assert_eq!(stored, expected);
-}
-
-/// A decimal in millionths.
-fn micro(number: &str) -> i64 {
-    number.parse::<messages::Decimal>().unwrap().in_units_of(-6).unwrap()
 }
