@@ -72,10 +72,7 @@ impl Keys {
     }
 
     fn try_run(self) -> Result<u8, String> {
-        let config = Config::load(&self.config).map_err(|problems| {
-            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            lines.join("\n")
-        })?;
+        let config = super::load(&self.config)?;
         match self.command {
             Command::Add(add) => add.run(config),
             Command::List { json } => list(&Ring::all(config)?, json),

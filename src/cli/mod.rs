@@ -7,11 +7,12 @@ mod log;
 mod status;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Half;
+use crate::config::{Config, Half};
 
 /// Exit codes, a promise to scripts.
 pub mod exit {
@@ -47,6 +48,14 @@ enum Command {
     Status(status::Status),
     Keys(keys::Keys),
     Decode(decode::Decode),
+}
+
+/// The configuration, or everything that is wrong with it, a line each.
+fn load(path: &Path) -> Result<Config, String> {
+    Config::load(path).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })
 }
 
 /// Runs what the command line asks for.

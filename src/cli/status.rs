@@ -57,10 +57,7 @@ impl Status {
     }
 
     fn try_run(self) -> Result<u8, String> {
-        let config = Config::load(&self.config).map_err(|problems| {
-            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            lines.join("\n")
-        })?;
+        let config = super::load(&self.config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let both = runtime.map_err(|error| error.to_string())?.block_on(ask_both(&config));
         let text = if self.json {
