@@ -16,7 +16,7 @@ use messages::event::ProblemKind;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::control::{self, Asked, ask};
 use super::nudge::{Ear, News};
@@ -357,7 +357,8 @@ impl Half {
             // Alarms still go out.
             let left = self.shared.store.borrow_mut().leave_disk();
             if let Err(error) = left {
-                warn!("deliver's store cannot go on in memory: {error}");
+                // Tried in every turn; the problem above has been told once.
+                debug!("deliver's store cannot go on in memory: {error}");
             }
         }
     }
@@ -367,7 +368,7 @@ impl Half {
             Ok(store) => {
                 self.shared.store.replace(store);
             }
-            Err(error) => warn!("deliver's store cannot be replaced: {error}"),
+            Err(error) => debug!("deliver's store cannot be replaced: {error}"),
         }
     }
 
