@@ -37,7 +37,7 @@ impl Receiver {
     fn read(section: &Section<'_>) -> Option<Self> {
         section.missing("path", "write path = \"/dev/serial/by-id/...\"");
         let path = section.path("path");
-        let kind = section.choice("kind", &[("im871a", ReceiverKind::Im871a)]);
+        let kind = section.choice("kind", &ReceiverKind::WORDS);
         let modes = section.choice(
             "modes",
             &[
@@ -65,6 +65,17 @@ impl Receiver {
 pub enum ReceiverKind {
     /// IMST iM871A-USB.
     Im871a,
+}
+
+impl ReceiverKind {
+    /// All of them, by the words of the configuration.
+    const WORDS: [(&'static str, Self); 1] = [("im871a", Self::Im871a)];
+
+    /// Its word in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
+    }
 }
 
 /// What a receiver listens for (EN 13757-4).
