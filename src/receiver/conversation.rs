@@ -114,7 +114,12 @@ impl<S: Copy> Conversation<S> {
         self.counters
     }
 
-    pub(super) fn opened<P: Protocol<Step = S>>(&mut self, dongle: &mut P, now: Instant, out: &mut Vec<Action>) {
+    pub(super) fn opened<P: Protocol<Step = S>>(
+        &mut self,
+        dongle: &mut P,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
         self.quiet.interrupted();
         self.familiar &= matches!(self.phase, Phase::Closed);
         if self.was_ready {
@@ -123,7 +128,12 @@ impl<S: Copy> Conversation<S> {
         self.begin(dongle, now, dongle.first(), None, out);
     }
 
-    pub(super) fn tick<P: Protocol<Step = S>>(&mut self, dongle: &mut P, now: Instant, out: &mut Vec<Action>) {
+    pub(super) fn tick<P: Protocol<Step = S>>(
+        &mut self,
+        dongle: &mut P,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return;
         }

@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn a_dongle_shows_what_it_knows_of_itself() {
-        let mut info = Info { model: "iM871A", firmware: Some(Firmware::new("1.4")), serial: Some(0x0010_2863) };
+        let mut info =
+            Info { model: "iM871A", firmware: Some(Firmware::new("1.4")), serial: Some(0x0010_2863) };
         assert_eq!(info.to_string(), "iM871A 00102863, firmware 1.4");
         (info.model, info.serial) = ("CUL", None);
         info.firmware = Some(Firmware::new("V 1.67 nanoCUL868"));

@@ -29,6 +29,7 @@ pub(super) enum Found<M> {
     /// A message of a wrong checksum, or only noise that looks like one: so many bytes can be no other message's beginning.
     BadChecksum { length: usize },
     /// A message of so many bytes from which the dongle itself left out some.
+    #[expect(dead_code, reason = "the first kind that needs it is still to come")]
     Truncated { length: usize },
     /// So many bytes that no message begins with.
     Garbage { length: usize },
@@ -56,13 +57,7 @@ pub(super) struct Deframer {
 
 impl Deframer {
     pub(super) fn new() -> Self {
-        Self {
-            buffer: ArrayVec::new(),
-            used: 0,
-            last_byte: None,
-            overdue: false,
-            noise: Noise::default(),
-        }
+        Self { buffer: ArrayVec::new(), used: 0, last_byte: None, overdue: false, noise: Noise::default() }
     }
 
     /// Forgets what it saw, but not what it counted.

@@ -317,7 +317,8 @@ pub(super) fn whatever_happens_it_is_reset_at_most_once_a_minute(kind: &Kind, mi
             1 => world.hears = !world.hears,
             2 => world.device.reboot(),
             3 => world.device = (kind.device)(),
-            4 => world.bytes(&[0xA5, 0x81, 0xFF, 0xA5, 0xC2, 3, 200, 0xC0, 0xFF, 0x8A, 0x7A, b'b', b'\n', 0x3E]),
+            4 => world
+                .bytes(&[0xA5, 0x81, 0xFF, 0xA5, 0xC2, 3, 200, 0xC0, 0xFF, 0x8A, 0x7A, b'b', b'\n', 0x3E]),
             _ => world.telegram(),
         }
         world.pass(SECOND * seconds);

@@ -18,8 +18,8 @@ use std::{
 
 use clap::Parser;
 use emulator::{
-    event::{Event, Trouble},
     dongle::Kind,
+    event::{Event, Trouble},
     player::{Pace, Player},
     plugged::Plugged,
     town::Town,

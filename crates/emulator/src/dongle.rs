@@ -32,6 +32,11 @@ pub trait Dongle: fmt::Debug + Send {
 
     /// Spoils a frame that it is about to send.
     fn spoil(&self, how: Spoil, frame: &mut Vec<u8>);
+
+    /// Whether hosts have nothing to say to it, so that one that listens does not show.
+    fn only_talks(&self) -> bool {
+        false
+    }
 }
 
 impl<D: Dongle + ?Sized> Dongle for Box<D> {
@@ -59,6 +64,10 @@ impl<D: Dongle + ?Sized> Dongle for Box<D> {
 
     fn spoil(&self, how: Spoil, frame: &mut Vec<u8>) {
         (**self).spoil(how, frame);
+    }
+
+    fn only_talks(&self) -> bool {
+        (**self).only_talks()
     }
 }
 

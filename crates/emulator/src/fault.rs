@@ -144,7 +144,10 @@ mod tests {
         assert!(carried(&mut line, Kind::Indication).is_some());
         assert_eq!(carried(&mut line, Kind::Reply), None);
         line.add(Fault::LateReply(Duration::from_secs(3)));
-        assert_eq!(line.carry(&Device::default(), Kind::Reply, FRAME.to_vec()).unwrap().0, Duration::from_secs(3));
+        assert_eq!(
+            line.carry(&Device::default(), Kind::Reply, FRAME.to_vec()).unwrap().0,
+            Duration::from_secs(3)
+        );
     }
 
     #[test]

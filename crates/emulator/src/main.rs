@@ -11,8 +11,8 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use emulator::{
-    event::{Event, Trouble},
     dongle::{Kind, Mode},
+    event::{Event, Trouble},
     player::{Pace, Player},
     plugged::Plugged,
     replay::{Recording, Speed},
@@ -177,7 +177,8 @@ async fn replay(arguments: &ReplayArguments) -> Result<(), String> {
     let mut state = dongle.state();
     let played = async {
         // A host first speaks, then sets the modes; telegrams before that would be lost.
-        let _ = state.wait_for(|state| state.listening && state.modes.iter().any(|mode| *mode != Mode::S1)).await;
+        let _ =
+            state.wait_for(|state| state.listening && state.modes.iter().any(|mode| *mode != Mode::S1)).await;
         recording.play(&dongle, speed).await.map_err(|error| error.to_string())?;
         println!("played {}", recording.telegrams().len());
         std::future::pending::<Result<(), String>>().await

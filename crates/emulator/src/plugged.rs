@@ -24,6 +24,8 @@ use crate::{
 const WAITING: usize = 16 * 1024;
 /// Between two pieces of a split frame.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks whether a host listens that says nothing.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running virtual dongle. Dropping it unplugs it for good.
 #[derive(Debug)]
@@ -40,7 +42,8 @@ pub struct Plugged {
 pub struct State {
     /// The device node, while plugged in.
     pub device: Option<PathBuf>,
-    /// Whether a host has spoken to it since it was plugged in or the host closed the port.
+    /// Whether a host has spoken to it since it was plugged in or the host closed the port; of a dongle that nobody speaks
+    /// to, whether a host has opened the port and set its speed.
     pub listening: bool,
     /// The line's speed as the host has set it, in baud.
     pub speed: u32,
@@ -92,6 +95,7 @@ impl Plugged {
             late: Vec::new(),
             split: None,
             pause: None,
+            look: None,
             state: state_out,
         };
         socket.plug()?;
@@ -202,6 +206,8 @@ struct Socket {
     late: Vec<(Instant, Vec<u8>)>,
     split: Option<usize>,
     pause: Option<Instant>,
+    /// When to look whether a silent host listens.
+    look: Option<Instant>,
     state: watch::Sender<State>,
 }
 
@@ -229,6 +235,7 @@ impl Socket {
                     _ => self.closed_by_host(),
                 },
                 () = at(late), if late.is_some() => self.deliver_late(),
+                () = at(self.look), if self.look.is_some() => self.look_for_host(),
                 () = at(self.pause), if self.pause.is_some() => self.pause = None,
                 written = write(self.pty.as_ref(), &self.waiting, self.split), if self.pause.is_none() => match written {
                     Ok(count) => {
@@ -265,6 +272,13 @@ impl Socket {
             state.inputs += 1;
             (state.speed, state.modes) = (speed, modes);
         });
+    }
+
+    /// A host that has just set the speed may still throw away what it finds on the line: it listens from the next look on.
+    fn look_for_host(&mut self) {
+        let (speed, known) = (self.speed(), self.state.borrow().speed);
+        self.look = (speed == Pty::UNSET || speed != known).then(|| Instant::now() + LOOK);
+        self.state.send_modify(|state| (state.speed, state.listening) = (speed, self.look.is_none()));
     }
 
     /// Gives whether anything will reach the host.
@@ -333,8 +347,9 @@ impl Socket {
         self.late.clear();
         let device = self.pty.as_ref().map(|pty| pty.device().to_path_buf());
         let modes = self.modes();
+        self.look = (self.device.only_talks() && device.is_some()).then(|| Instant::now() + LOOK);
         self.state.send_modify(|state| {
-            state.listening = false;
+            (state.listening, state.speed) = (false, 0);
             (state.device, state.modes) = (device, modes);
         });
     }

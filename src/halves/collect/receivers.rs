@@ -130,7 +130,9 @@ impl Running {
         let status = self.status.borrow();
         let (state, firmware) = match &status.state {
             State::Starting => (ReceiverState::Starting, None),
-            State::Ready(info) => (ReceiverState::Receiving, info.firmware.map(|version| version.to_string())),
+            State::Ready(info) => {
+                (ReceiverState::Receiving, info.firmware.map(|version| version.to_string()))
+            }
             State::Faulty(Fault::Deaf { .. }) => (ReceiverState::Receiving, None),
             State::Faulty(
                 Fault::NoAnswer | Fault::Stuck | Fault::StoppedAnswering | Fault::SettingsRefused,

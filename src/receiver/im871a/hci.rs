@@ -14,7 +14,7 @@ use crc::{CRC_16_IBM_SDLC, Crc};
 
 use crate::receiver::{
     CommandBytes,
-    framing::{Framing, Found},
+    framing::{Found, Framing},
 };
 
 /// Device management endpoint.
@@ -94,7 +94,8 @@ fn look(bytes: &[u8], crc_expected: bool) -> (Found<Message<'_>>, bool) {
         return (Found::Garbage { length: 1 }, false);
     }
     let whole = control.zip(id).zip(payload);
-    let whole = whole.and_then(|((control, id), payload)| whole_frame(bytes, control, id, usize::from(payload)));
+    let whole =
+        whole.and_then(|((control, id), payload)| whole_frame(bytes, control, id, usize::from(payload)));
     whole.unwrap_or((Found::Incomplete, false))
 }
 
