@@ -123,14 +123,14 @@ impl Site {
             text,
             "[gateway]\nutility = \"{}\"\nname = \"{}\"\ndata_dir = \"{}\"\n{}\n\n\
              [status]\nsockets = \"{}\"\n\n\
-             [[receiver]]\npath = \"{}\"\nkind = \"{}\"\n\n",
+             [[receiver]]\npath = \"{}\"\n{}\n",
             name.utility(),
             name.name(),
             path("data"),
             self.gateway_lines,
             path("run"),
             self.dongle.link().display(),
-            self.kind.name(),
+            self.kind.configuration(),
         );
         if self.path("meters.csv").exists() {
             let _ = write!(text, "[meters]\nfile = \"{}\"\n\n", path("meters.csv"));
