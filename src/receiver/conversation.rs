@@ -114,6 +114,11 @@ impl<S: Copy> Conversation<S> {
         self.counters
     }
 
+    /// See [`Dongle::silent_after`](super::Dongle::silent_after).
+    pub(super) fn silent_after(&mut self, limit: Duration) {
+        self.quiet.limit(limit);
+    }
+
     pub(super) fn opened<P: Protocol<Step = S>>(
         &mut self,
         dongle: &mut P,
@@ -354,7 +359,7 @@ impl<S: Copy> Conversation<S> {
     ) {
         let Telegram { bytes, crcs, mut link_mode, rssi_dbm, doubtful } = telegram;
         self.counters.frames += 1;
-        self.counters.last_heard = Some(heard_at);
+        (self.counters.last_heard, self.counters.deaf) = (Some(heard_at), None);
         self.quiet.heard(heard_at);
         self.silence = Silence::default();
         match &mut self.phase {
@@ -400,9 +405,11 @@ impl<S: Copy> Conversation<S> {
         silence: Duration,
         out: &mut Vec<Action>,
     ) {
+        let minutes = silence.as_secs() / 60;
+        self.counters.deaf = Some(self.counters.deaf.map_or(minutes, |before| before.max(minutes)));
         if !self.silence.reopened || !self.restart(dongle, now, out) {
             self.silence.reopened = true;
-            self.reset(now, Fault::Deaf { hours: silence.as_secs() / 3600 }, out);
+            self.reset(now, Fault::Deaf { minutes }, out);
         }
     }
 
