@@ -2,10 +2,12 @@
 
 use messages::batch::{Epoch, Record, Seq, Stream};
 use messages::reading::{Checked, HourRow};
+use messages::topic::Leaf;
 use messages::{Hour, Time};
 
 use crate::collect::Collect;
-use crate::scene::Scene;
+use crate::documents::list;
+use crate::scene::{GATEWAY, Scene};
 use crate::site::{NOW, meter};
 use crate::with_mosquitto;
 
@@ -31,6 +33,9 @@ fn what_cannot_be_stored_goes_out_under_a_throw_away_numbering_and_once() {
         let stored = scene.database.lock().unwrap().bodies(Stream::Readings);
         assert_eq!(stored, bodies.map(|body| body.bytes));
 
+        // What comes after the acknowledgements tells that they have come.
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(1, "")).await;
+        running.until(|status| status.config.version == 1).await;
         // They wait on, another one joins them, the line is a new one: only that one is sent.
         scene.broker.kill();
         running.until(|status| !status.connected).await;

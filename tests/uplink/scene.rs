@@ -12,7 +12,8 @@ use crate::site::Site;
 pub const GATEWAY: &str = "kylavesi/gw-7";
 
 pub struct Scene {
-    pub folder: TempDir,
+    /// The broker's files.
+    _folder: TempDir,
     pub broker: Broker,
     pub database: Arc<Mutex<Database>>,
 }
@@ -27,7 +28,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let config = format!("listener @PORT@ 127.0.0.1\nallow_anonymous true\n{lines}");
         let broker = Broker::start(folder.path(), &config);
-        Self { folder, broker, database: Database::new(5) }
+        Self { _folder: folder, broker, database: Database::new(5) }
     }
 
     pub async fn portal(&self) -> Portal {

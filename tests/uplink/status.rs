@@ -20,13 +20,17 @@ fn the_status_says_what_runs_what_waits_and_what_is_in_force() {
         site.readings(3);
         site.event();
         let _collect = Collect::listen(&site);
-        portal.say(GATEWAY, Leaf::GatewayConfig, list(5, &format!(r#""{METER}":2"#))).await;
         let running = site.start();
+        running
+            .until(|status| {
+                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(3))
+            })
+            .await;
+        // A change that is worth telling at once.
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(5, &format!(r#""{METER}":2"#))).await;
         let status = topic(Leaf::Status);
-        let complete = |status: &Status| {
-            status.config.version == 5 && status.backlog[&Stream::Readings].acknowledged == Seq::new(3)
-        };
-        portal.until(|found| found.document::<Status>(&status).is_some_and(|status| complete(&status))).await;
+        let in_force = |status: Status| status.config.version == 5;
+        portal.until(|found| found.document(&status).is_some_and(in_force)).await;
         let found: Status = scene.database.lock().unwrap().document(&status).unwrap();
         assert_eq!(found.versions.vesigate, env!("CARGO_PKG_VERSION"));
         assert_eq!(found.at, running.shared.now());
