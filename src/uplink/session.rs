@@ -175,7 +175,7 @@ impl Session {
                 () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {}
                 _ = tick.tick() => self.tick(),
             }
-            if self.renewal.to_be_shown() {
+            if self.renewal.take_installed() {
                 self.begin_anew().await;
             }
             if self.link.line.is_none() && self.link.next.is_none_or(|next| Instant::now() >= next) {

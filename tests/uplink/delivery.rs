@@ -8,14 +8,7 @@ use vesigate::halves::nudge::{Ear, Told};
 use vesigate::store::DeliverStore;
 
 use crate::scene::{GATEWAY, Scene, topic};
-use crate::site::Running;
 use crate::with_mosquitto;
-
-async fn arrives(running: &Running, stream: Stream, seq: u64) {
-    running
-        .until(|status| status.streams.get(&stream).is_some_and(|s| s.acknowledged == Seq::new(seq)))
-        .await;
-}
 
 #[test]
 fn what_is_stored_arrives_and_collect_is_told() {
@@ -29,8 +22,8 @@ fn what_is_stored_arrives_and_collect_is_told() {
         site.event();
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(40)).await;
-        arrives(&running, Stream::Readings, 40).await;
-        arrives(&running, Stream::Events, 1).await;
+        running.arrives(Stream::Readings, 40).await;
+        running.arrives(Stream::Events, 1).await;
         loop {
             let told: Told = ear.hear().await;
             assert_eq!((told.epoch, told.cloned), (epoch, false));
@@ -39,7 +32,7 @@ fn what_is_stored_arrives_and_collect_is_told() {
             }
         }
         site.readings(1);
-        arrives(&running, Stream::Readings, 41).await;
+        running.arrives(Stream::Readings, 41).await;
         running.stop().await;
         let state = topic(Leaf::State);
         portal
@@ -65,7 +58,7 @@ fn nothing_is_freed_while_nobody_listens_and_all_of_it_arrives_when_the_portal_c
         running.until(|status| status.streams.get(&Stream::Readings).is_some_and(|s| s.sent > 0)).await;
         let mut portal = scene.portal().await;
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(10)).await;
-        arrives(&running, Stream::Readings, 10).await;
+        running.arrives(Stream::Readings, 10).await;
         running.stop().await;
     });
 }
@@ -91,7 +84,7 @@ fn a_broker_that_is_killed_and_forgets_everything_loses_nothing() {
             scene.broker.again();
         }
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(75)).await;
-        arrives(&running, Stream::Readings, 75).await;
+        running.arrives(Stream::Readings, 75).await;
         assert_eq!(scene.database.lock().unwrap().bodies(Stream::Readings).len(), 75);
         running.stop().await;
     });
@@ -110,13 +103,13 @@ fn a_killed_half_goes_on_where_the_portal_is() {
         running.kill().await;
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(30)).await;
-        arrives(&running, Stream::Readings, 30).await;
+        running.arrives(Stream::Readings, 30).await;
         running.stop().await;
         let received = scene.received();
         let running = site.start();
-        arrives(&running, Stream::Readings, 30).await;
+        running.arrives(Stream::Readings, 30).await;
         site.readings(1);
-        arrives(&running, Stream::Readings, 31).await;
+        running.arrives(Stream::Readings, 31).await;
         assert_eq!(scene.received(), received + 1, "nothing was sent twice after an orderly stop");
         running.stop().await;
     });
@@ -131,11 +124,11 @@ fn a_restored_portal_gets_the_gap_again_by_itself() {
         let epoch = site.collect.epoch();
         site.readings(20);
         let running = site.start();
-        arrives(&running, Stream::Readings, 20).await;
+        running.arrives(Stream::Readings, 20).await;
         scene.database.lock().unwrap().restore(Stream::Readings, epoch, Seq::new(12));
         portal.acknowledge(GATEWAY, Stream::Readings, epoch).await;
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(20)).await;
-        arrives(&running, Stream::Readings, 20).await;
+        running.arrives(Stream::Readings, 20).await;
         running.stop().await;
     });
 }
@@ -150,7 +143,7 @@ fn a_portal_that_knows_other_content_makes_collect_begin_anew() {
         let epoch = site.collect.epoch();
         site.readings(5);
         let running = site.start();
-        arrives(&running, Stream::Readings, 5).await;
+        running.arrives(Stream::Readings, 5).await;
         scene.database.lock().unwrap().forge(Stream::Readings, epoch);
         portal.acknowledge(GATEWAY, Stream::Readings, epoch).await;
         let cloned = async {
@@ -183,7 +176,7 @@ fn mails_of_a_cloned_store_go_out_again_under_a_new_numbering() {
             .unwrap();
         running.shared.store.borrow_mut().append(&[record], None).unwrap();
         running.shared.news.notify_one();
-        arrives(&running, Stream::Mails, 1).await;
+        running.arrives(Stream::Mails, 1).await;
         scene.database.lock().unwrap().forge(Stream::Mails, epoch);
         portal.acknowledge(GATEWAY, Stream::Mails, epoch).await;
         let renewed = |found: Epoch| found != epoch;
@@ -207,7 +200,7 @@ fn a_damaged_block_is_named_as_missing_and_holds_nothing_up() {
         rusqlite::Connection::open(file).unwrap().execute(damage, []).unwrap();
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(3)).await;
-        arrives(&running, Stream::Readings, 3).await;
+        running.arrives(Stream::Readings, 3).await;
         running.stop().await;
     });
 }
@@ -225,7 +218,7 @@ fn the_brokers_word_frees_where_there_is_no_portal() {
         client.try_subscribe("vesi/1/+/+/uplink", rumqttc::QoS::AtLeastOnce).unwrap();
         let reader = tokio::spawn(async move { while events.poll().await.is_ok() {} });
         let running = site.start();
-        arrives(&running, Stream::Readings, 10).await;
+        running.arrives(Stream::Readings, 10).await;
         running.stop().await;
         reader.abort();
         let store = DeliverStore::open(&site.path().join("data/deliver")).unwrap();

@@ -72,11 +72,7 @@ fn what_was_sent_from_memory_comes_again_under_the_durable_numbering_once_stored
         collect.stores_it();
         site.store_body(Stream::Readings, body);
         portal.until(|found| found.cursor(Stream::Readings, durable) == Seq::new(1)).await;
-        running
-            .until(|status| {
-                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(1))
-            })
-            .await;
+        running.arrives(Stream::Readings, 1).await;
         let bodies = scene.database.lock().unwrap().bodies(Stream::Readings);
         assert_eq!(bodies.len(), 2);
         assert_eq!(bodies[0], bodies[1], "the portal joins them into one row");

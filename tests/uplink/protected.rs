@@ -26,11 +26,7 @@ fn with_the_shipped_configuration_everything_arrives() {
         let epoch = site.collect.epoch();
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(10)).await;
-        let status = running
-            .until(|status| {
-                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(10))
-            })
-            .await;
+        let status = running.arrives(Stream::Readings, 10).await;
         assert_eq!(status.certificate_expires.unwrap().to_string(), "2045-01-01T00:00:00Z");
         running.stop().await;
     });
@@ -167,11 +163,7 @@ fn no_gateway_hears_another_or_takes_the_portals_session() {
         let epoch = site.collect.epoch();
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(5)).await;
-        running
-            .until(|status| {
-                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(5))
-            })
-            .await;
+        running.arrives(Stream::Readings, 5).await;
         assert!(!heard.is_finished(), "the spy heard something");
         heard.abort();
         running.stop().await;

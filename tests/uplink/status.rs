@@ -21,11 +21,7 @@ fn the_status_says_what_runs_what_waits_and_what_is_in_force() {
         site.event();
         let _collect = Collect::listen(&site);
         let running = site.start();
-        running
-            .until(|status| {
-                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(3))
-            })
-            .await;
+        running.arrives(Stream::Readings, 3).await;
         // A change that is worth telling at once.
         portal.say(GATEWAY, Leaf::GatewayConfig, list(5, &format!(r#""{METER}":2"#))).await;
         let status = topic(Leaf::Status);

@@ -97,7 +97,7 @@ impl Renewal {
     }
 
     /// Whether the line is to be made anew; asked once.
-    pub(super) const fn to_be_shown(&mut self) -> bool {
+    pub(super) const fn take_installed(&mut self) -> bool {
         std::mem::replace(&mut self.installed, false)
     }
 

@@ -254,7 +254,7 @@ fn the_key_is_there_whatever_moment_the_power_fails_at() {
     // The power failed after the present pair was renamed and before the new one was there.
     std::fs::remove_file(path("broker.pem")).unwrap();
     write_private(&path("broker.request.pem"), &waiting);
-    assert_eq!(keys(later), [request.key.clone()]);
+    assert_eq!(keys(later), std::slice::from_ref(&request.key));
     assert_eq!(gateway.files().request().unwrap().unwrap().key, next.key);
     // What is over is shown if there is nothing else: the broker then says so.
     assert_eq!(keys(later + 400 * 86_400).len(), 2);
