@@ -6,8 +6,9 @@ use messages::{MeterId, Other, Time};
 use wmbus::Meter;
 
 use super::codes::{Codes, Thresholds};
+use super::doubt::{Doubts, Weighed};
 use super::guard::{Guard, Point, Verdict};
-use super::hour::HourKeeper;
+use super::hour::{Heard, HourKeeper};
 use super::open::{Opened, Opener};
 use super::outbox::Outbox;
 use super::sealed::Waiting;
@@ -44,6 +45,8 @@ pub struct MeterState {
     pub id: MeterId,
     /// Who is believed.
     pub guard: Guard<Box<Opened>>,
+    /// What one telegram says alone.
+    doubts: Doubts,
     /// Its hours.
     pub keeper: HourKeeper,
     /// Its episodes.
@@ -100,6 +103,7 @@ impl MeterState {
         Some(Self {
             id,
             guard: Guard::new(q4, known),
+            doubts: Doubts::default(),
             keeper: HourKeeper::new(id, written),
             codes: Codes::default(),
             reception: Reception::default(),
@@ -110,12 +114,13 @@ impl MeterState {
     }
 
     /// Takes an opened telegram, and everything that is believed with it.
-    pub fn hear(&mut self, meter: Meter, opened: Box<Opened>, desk: &mut Desk<'_>) -> Verdict {
+    pub fn hear(&mut self, meter: Meter, mut opened: Box<Opened>, desk: &mut Desk<'_>) -> Verdict {
         let at = desk.times.steady(opened.reception.at);
         self.reception.opened(at, desk.times.utc(opened.reception.at));
+        opened.facts.without_flow_beyond(self.guard.limit());
         let (verdict, believed) = self.guard.hear(opened.heard(at));
         for opened in believed {
-            self.believe(meter, &opened, desk);
+            self.believe(meter, opened, desk);
         }
         match verdict {
             Verdict::Replayed => self.refuse(&Refusal::Replayed),
@@ -125,10 +130,36 @@ impl MeterState {
         verdict
     }
 
-    /// What waits and was not contradicted counts: a row is about to be written.
-    pub fn settle(&mut self, meter: Meter, desk: &mut Desk<'_>) {
+    /// Gives out the rows due at `time`, which is `now` by the steady clock. What waits and was not contradicted counts for them.
+    pub fn sweep(&mut self, meter: Meter, (time, now): (Time, u64), desk: &mut Desk<'_>) {
+        for Weighed { opened, disputed } in self.doubts.waiting(self.guard.waiting().map(Box::as_ref)) {
+            let Some(at) = desk.times.utc(opened.reception.at).map(Time::unix) else { continue };
+            let heard = Heard { facts: &opened.facts, at, rssi: opened.reception.rssi, disputed };
+            if let Some(row) = self.keeper.anticipate(time, &heard) {
+                desk.out.row(meter, row, now);
+            }
+        }
+        for row in self.keeper.due(time) {
+            desk.out.row(meter, row, now);
+        }
+    }
+
+    /// Without a calendar: what waits and was not contradicted is kept, if it is time for a reading.
+    pub fn keep_waiting(&mut self, meter: Meter, desk: &mut Desk<'_>) {
+        for Weighed { opened, disputed } in self.doubts.waiting(self.guard.waiting().map(Box::as_ref)) {
+            if !disputed && desk.times.utc(opened.reception.at).is_none() {
+                keep_unplaced(&mut self.unplaced_at, meter, opened, desk);
+            }
+        }
+    }
+
+    /// Nothing more will be heard: what waits and was not contradicted counts.
+    pub fn end(&mut self, meter: Meter, desk: &mut Desk<'_>) {
         if let Some(opened) = self.guard.settle() {
-            self.believe(meter, &opened, desk);
+            self.believe(meter, opened, desk);
+        }
+        if let Some(opened) = self.doubts.end() {
+            self.count(meter, &opened, false, desk);
         }
     }
 
@@ -168,9 +199,9 @@ impl MeterState {
         some.map(|(reason, count)| (reason, u64::from(count))).collect()
     }
 
-    fn believe(&mut self, meter: Meter, opened: &Opened, desk: &mut Desk<'_>) {
-        let Opened { facts, reception, .. } = opened;
-        desk.out.layouts |= desk.opener.learn(meter, opened);
+    fn believe(&mut self, meter: Meter, opened: Box<Opened>, desk: &mut Desk<'_>) {
+        let Opened { facts, reception, .. } = &*opened;
+        desk.out.layouts |= desk.opener.learn(meter, &opened);
         if facts.tells_codes {
             let mut told = Vec::new();
             self.codes.hear(self.id, &facts.codes, reception.at, desk.times, desk.thresholds, &mut told);
@@ -178,21 +209,39 @@ impl MeterState {
                 desk.out.episode(meter, episode);
             }
         }
-        let now = desk.times.steady(reception.at);
-        if let Some(at) = desk.times.utc(reception.at) {
-            if let Some(row) = self.keeper.hear(facts, at, reception.rssi) {
-                desk.out.row(meter, row, now);
-            }
-        } else if self.unplaced_at.is_none_or(|last| now.saturating_sub(last) >= UNPLACED_EVERY) {
-            self.unplaced_at = Some(now);
-            desk.out.unplaced.push(Unplaced {
-                boot: desk.boot.to_owned(),
-                uptime: reception.at.seconds(),
-                meter,
-                body: unplaced::write(opened),
-            });
+        for Weighed { opened, disputed } in self.doubts.weigh(opened) {
+            self.count(meter, &opened, disputed, desk);
         }
     }
+
+    fn count(&mut self, meter: Meter, opened: &Opened, disputed: bool, desk: &mut Desk<'_>) {
+        let Opened { facts, reception, .. } = opened;
+        match desk.times.utc(reception.at) {
+            Some(at) if disputed => self.keeper.hear_disputed(facts, at),
+            Some(at) => {
+                if let Some(row) = self.keeper.hear(facts, at, reception.rssi) {
+                    desk.out.row(meter, row, desk.times.steady(reception.at));
+                }
+            }
+            None if disputed => {}
+            None => keep_unplaced(&mut self.unplaced_at, meter, opened, desk),
+        }
+    }
+}
+
+/// Keeps a reading that has no place on the calendar, if it is time for one: `last` is when one was last kept.
+fn keep_unplaced(last: &mut Option<u64>, meter: Meter, opened: &Opened, desk: &mut Desk<'_>) {
+    let now = desk.times.steady(opened.reception.at);
+    if last.is_some_and(|last| now.saturating_sub(last) < UNPLACED_EVERY) {
+        return;
+    }
+    *last = Some(now);
+    desk.out.unplaced.push(Unplaced {
+        boot: desk.boot.to_owned(),
+        uptime: opened.reception.at.seconds(),
+        meter,
+        body: unplaced::write(opened),
+    });
 }
 
 impl Reception {

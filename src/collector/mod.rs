@@ -6,6 +6,7 @@ pub mod bytes;
 pub mod checkpoint;
 pub mod ciphers;
 pub mod codes;
+pub mod doubt;
 pub mod episode;
 pub mod guard;
 pub mod hour;

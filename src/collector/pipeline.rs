@@ -127,7 +127,7 @@ impl Collector {
             }
         } else if now.saturating_sub(self.unplaced_at) >= UNPLACED_EVERY {
             self.unplaced_at = now;
-            self.for_each(|meter, state, desk| state.settle(meter, desk));
+            self.for_each(|meter, state, desk| state.keep_waiting(meter, desk));
             self.out.whole = !self.out.unplaced.is_empty() && now.saturating_sub(self.whole_at) >= 3600;
             self.out.hurry();
         }
@@ -150,7 +150,7 @@ impl Collector {
         let now = self.times.steady(uptime);
         let time = self.times.utc(uptime);
         self.for_each(|meter, state, desk| {
-            state.settle(meter, desk);
+            state.end(meter, desk);
             for row in state.keeper.stop() {
                 desk.out.row(meter, row, now);
             }
@@ -253,10 +253,7 @@ impl Collector {
     /// Rows of the boundary that is over, and everything that goes with them.
     fn sweep(&mut self, time: Time, now: u64) {
         self.for_each(|meter, state, desk| {
-            state.settle(meter, desk);
-            for row in state.keeper.due(time) {
-                desk.out.row(meter, row, now);
-            }
+            state.sweep(meter, (time, now), desk);
             let mut told = Vec::new();
             state.codes.report(state.id, &mut told);
             for episode in told {

@@ -123,7 +123,7 @@ impl Collector {
 
 /// What is stored of a meter, if there is anything.
 pub(super) fn entry(meter: Meter, state: &MeterState) -> Option<MeterEntry> {
-    let known = state.guard.known();
+    let known = state.guard.newest();
     let heard = state.reception.heard.unwrap_or_default();
     let written = state.keeper.written();
     let told = state.reception.told;
