@@ -2,6 +2,7 @@
 
 use messages::batch::Record;
 use messages::event::{MeterStatus, Reception as Standing, Refusal};
+use messages::reading::Checked;
 use messages::{MeterId, Other, Time};
 use wmbus::Meter;
 
@@ -28,11 +29,12 @@ const TELL_AGAIN: u64 = 24 * 3600;
 const UNPLACED_EVERY: u64 = 600;
 
 /// The reasons for refusing, in the order in which they are counted.
-pub const REFUSALS: [Refusal; 7] = [
+pub const REFUSALS: [Refusal; 8] = [
     Refusal::Damaged,
     Refusal::WrongKey,
     Refusal::NoKey,
     Refusal::NotEncrypted,
+    Refusal::Downgraded,
     Refusal::Replayed,
     Refusal::Implausible,
     Refusal::Unsupported,
@@ -47,6 +49,11 @@ pub struct MeterState {
     pub guard: Guard<Box<Opened>>,
     /// What one telegram says alone.
     doubts: Doubts,
+    /// The best protection that a believed telegram had: less is refused from then on, until the meter is given its key
+    /// again.
+    pub protection: Option<Checked>,
+    /// Telegrams heard until then, steady seconds, do not tell how the meter protects them now.
+    protected_since: u64,
     /// Its hours.
     pub keeper: HourKeeper,
     /// Its episodes.
@@ -104,6 +111,8 @@ impl MeterState {
             id,
             guard: Guard::new(q4, known),
             doubts: Doubts::default(),
+            protection: None,
+            protected_since: 0,
             keeper: HourKeeper::new(id, written),
             codes: Codes::default(),
             reception: Reception::default(),
@@ -111,6 +120,20 @@ impl MeterState {
             sealed: None,
             unplaced_at: None,
         })
+    }
+
+    /// Whether a telegram is protected less than the meter is known to protect its own. A telegram that was recorded
+    /// before the meter was set to better protection still opens, and so does what a forger makes of it.
+    #[must_use]
+    pub fn is_downgrade(&self, opened: &Opened) -> bool {
+        Some(opened.facts.checked) < self.protection
+    }
+
+    /// The meter may have been set to another protection; `now` by the steady clock. Gives whether that changes anything.
+    pub fn forget_protection(&mut self, now: u64) -> bool {
+        // What still waits to be believed was sent before.
+        self.protected_since = now.saturating_add(1);
+        self.protection.take().is_some()
     }
 
     /// Takes an opened telegram, and everything that is believed with it.
@@ -202,6 +225,11 @@ impl MeterState {
     fn believe(&mut self, meter: Meter, opened: Box<Opened>, desk: &mut Desk<'_>) {
         let Opened { facts, reception, .. } = &*opened;
         desk.out.layouts |= desk.opener.learn(meter, &opened);
+        let at = desk.times.steady(reception.at);
+        if Some(facts.checked) > self.protection && at >= self.protected_since {
+            self.protection = Some(facts.checked);
+            desk.out.touched.insert(meter);
+        }
         if facts.tells_codes {
             let mut told = Vec::new();
             self.codes.hear(self.id, &facts.codes, reception.at, desk.times, desk.thresholds, &mut told);

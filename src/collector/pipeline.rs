@@ -21,7 +21,7 @@ use super::sealed::{self, Waiting};
 use super::times::Times;
 use crate::config::MeterList;
 use crate::health::status::Telegrams;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Selector};
 use crate::store::{Commit, Part, SealedFrame};
 use crate::world::Uptime;
 
@@ -86,6 +86,10 @@ impl Collector {
             Outcome::Opened(meter, opened) => {
                 let Some((state, mut desk)) = self.at_work(meter, true) else { return };
                 state.reception.heard(desk.times.steady(reception.at));
+                if state.is_downgrade(&opened) {
+                    state.refuse(&Refusal::Downgraded);
+                    return self.count_refused(Refusal::Downgraded);
+                }
                 match state.hear(meter, opened, &mut desk) {
                     Verdict::Accepted | Verdict::Contradicted => count(&mut self.counts.accepted),
                     Verdict::Duplicate => count(&mut self.counts.duplicates),
@@ -214,6 +218,20 @@ impl Collector {
         self.to_open.dedup();
     }
 
+    /// Somebody has given these meters their key anew, who may also have set them to another protection: whatever their
+    /// telegrams are protected by next is believed.
+    pub fn forget_protection(&mut self, selector: Selector, uptime: Uptime) {
+        let now = self.times.steady(uptime);
+        for (meter, state) in self.meters.iter_mut().filter(|(meter, _)| selector.matches(**meter)) {
+            if state.forget_protection(now) {
+                self.out.touched.insert(*meter);
+                // It is to be stored also if nothing else is.
+                self.out.whole = true;
+            }
+        }
+        self.out.hurry();
+    }
+
     /// A meter with a key whose stored sealed frames are to be read and given to [`Self::open_sealed`], before its
     /// next telegram.
     pub fn to_open(&mut self) -> Option<Meter> {
@@ -228,7 +246,7 @@ impl Collector {
         let stored = frames.len();
         frames.extend(state.sealed.take().map(|waiting| waiting.drain(meter)).unwrap_or_default());
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
-        let start = (q4, state.guard.known());
+        let start = sealed::Start { q4, known: state.guard.known(), protection: state.protection };
         let history = sealed::open(meter, frames.clone(), start, &mut self.opener, expected);
         if !history.opened {
             // Still not the right key: all of it goes on waiting.
@@ -239,6 +257,7 @@ impl Collector {
             return;
         }
         state.guard = super::guard::Guard::new(q4, history.known);
+        state.protection = history.protection;
         for row in history.rows {
             self.out.row(meter, row, now);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use messages::Time;
 use messages::event::{Episode, Standing};
-use messages::reading::HourRow;
+use messages::reading::{Checked, HourRow};
 use wmbus::Meter;
 
 use super::codes::{Codes, Thresholds};
@@ -103,6 +103,17 @@ impl Waiting {
     }
 }
 
+/// What is known of a meter before its frames are opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// Its highest flow, millilitres an hour.
+    pub q4: i64,
+    /// Where it stood.
+    pub known: Option<Point>,
+    /// The best protection that its telegrams had.
+    pub protection: Option<Checked>,
+}
+
 /// What frames that were opened late have told.
 #[derive(Debug, Default)]
 pub struct History {
@@ -112,6 +123,8 @@ pub struct History {
     pub episodes: Vec<Episode>,
     /// Where the meter stood at the last frame that is believed.
     pub known: Option<Point>,
+    /// The best protection of a frame that is believed.
+    pub protection: Option<Checked>,
     /// Whether the key opened any frame at all.
     pub opened: bool,
 }
@@ -127,14 +140,15 @@ struct Late {
 pub fn open(
     meter: Meter,
     mut frames: Vec<SealedFrame>,
-    start: (i64, Option<Point>),
+    start: Start,
     opener: &mut Opener,
     expected: Expected<'_>,
 ) -> History {
-    let mut history = History { known: start.1, ..History::default() };
+    let Start { q4, known, protection } = start;
+    let mut history = History { known, protection, ..History::default() };
     let Ok(id) = meter.to_string().parse() else { return history };
     frames.sort_by_key(|frame| (frame.heard, frame.boundary));
-    let mut guard: Guard<Late> = Guard::new(start.0, start.1);
+    let mut guard: Guard<Late> = Guard::new(q4, known);
     // Their times are UTC; as the uptime of a machine that was started in 1970 they are dated by any calendar.
     let times = Times::new(Calendar::anchored(Uptime::default(), 0), Uptime::default(), 0, 0);
     let mut believed = Vec::new();
@@ -145,6 +159,9 @@ pub fn open(
         let reception = Reception { at: Uptime(Duration::from_secs(at)), rssi: frame.rssi };
         let Outcome::Opened(_, opened) = opener.open(&frame.frame, reception, expected) else { continue };
         history.opened = true;
+        if Some(opened.facts.checked) < protection {
+            continue;
+        }
         let boundaries = same.iter().filter_map(|frame| frame.boundary).collect();
         let heard = frame.heard;
         let (_, more) = guard.hear(opened.heard(at).with(|opened| Late { opened, heard, boundaries }));
@@ -156,6 +173,7 @@ pub fn open(
     let mut told = Vec::new();
     for Late { opened, heard, boundaries } in believed {
         opener.learn(meter, &opened);
+        history.protection = history.protection.max(Some(opened.facts.checked));
         for boundary in boundaries {
             let row = row_of_one(id, boundary, &opened.facts, heard, opened.reception.rssi);
             history.rows.push(HourRow { late: true, ..row });

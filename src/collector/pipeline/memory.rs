@@ -100,7 +100,7 @@ impl Collector {
     }
 
     fn recall(&mut self, entry: MeterEntry) {
-        let MeterEntry { meter, known, heard, written, told } = entry;
+        let MeterEntry { meter, known, heard, written, told, protection } = entry;
         let listed = self.keys.get(meter).is_some() || self.settings.list.get(meter).is_some();
         if !listed {
             return;
@@ -109,6 +109,7 @@ impl Collector {
         if let Some(mut state) = MeterState::new(meter, q4, known, written) {
             state.reception.heard(heard);
             state.reception.told = told;
+            state.protection = protection;
             self.meters.insert(meter, Box::new(state));
         }
     }
@@ -128,5 +129,6 @@ pub(super) fn entry(meter: Meter, state: &MeterState) -> Option<MeterEntry> {
     let written = state.keeper.written();
     let told = state.reception.told;
     let anything = known.is_some() || written.is_some() || told.is_some();
-    anything.then_some(MeterEntry { meter, known, heard, written, told })
+    let protection = state.protection;
+    anything.then_some(MeterEntry { meter, known, heard, written, told, protection })
 }

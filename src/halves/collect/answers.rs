@@ -125,7 +125,14 @@ impl Half {
             Ok((meter, key))
         };
         let new: Vec<(Selector, Key)> = new.iter().map(read).collect::<Result<_, String>>()?;
-        self.insert(new)
+        // Whoever gives one meter its key again says that it was set up anew; a whole file is read again for others'
+        // sake.
+        let anew = if let [(meter, _)] = new.as_slice() { Some(*meter) } else { None };
+        let added = self.insert(new)?;
+        if let Some(meter) = anew {
+            self.collector.forget_protection(meter, self.daemon.world.clock.uptime());
+        }
+        Ok(added)
     }
 
     /// A key that the utility sealed to this gateway.
@@ -143,16 +150,25 @@ impl Half {
     fn insert(&mut self, new: Vec<(Selector, Key)>) -> Result<KeysAdded, String> {
         let mut keys = self.vault.load()?;
         let mut added = KeysAdded::default();
+        let mut changed = Vec::new();
         for (meter, key) in new {
-            match keys.insert(meter, key).map_err(|full| full.to_string())? {
+            let inserted = keys.insert(meter, key).map_err(|full| full.to_string())?;
+            match inserted {
                 Inserted::New => added.added += 1,
                 Inserted::Same => added.same += 1,
                 Inserted::Replaced => added.replaced += 1,
             }
+            if inserted != Inserted::Same {
+                changed.push(meter);
+            }
         }
-        if added.added + added.replaced > 0 {
+        if !changed.is_empty() {
             self.vault.save(&keys)?;
             self.collector.set_keys(keys);
+        }
+        // What was recorded under another key does not open.
+        for meter in changed {
+            self.collector.forget_protection(meter, self.daemon.world.clock.uptime());
         }
         Ok(added)
     }
