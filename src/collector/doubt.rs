@@ -93,6 +93,12 @@ impl Doubts {
         all
     }
 
+    /// Drops what is held unless it is to be kept, and what was said last.
+    pub fn retain(&mut self, keep: impl FnOnce(&Opened) -> bool) {
+        self.before = None;
+        self.held.take_if(|held| !keep(held));
+    }
+
     /// Nothing more will be heard: what is held counts.
     pub fn end(&mut self) -> Option<Box<Opened>> {
         self.held.take()

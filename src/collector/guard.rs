@@ -150,6 +150,13 @@ impl<T> Guard<T> {
         self.limit
     }
 
+    /// Drops what waits but for what is to be kept. Counters and registers stay: later telegrams are judged by them.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        for chain in &mut self.chains {
+            chain.waiting.retain(|payload| keep(payload));
+        }
+    }
+
     /// Another highest flow, from the next telegram on.
     pub const fn set_q4(&mut self, q4: i64) {
         self.limit = q4.saturating_mul(2);

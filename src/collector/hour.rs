@@ -50,6 +50,8 @@ pub struct Heard<'a> {
 #[derive(Debug)]
 struct Open {
     boundary: i64,
+    /// When the first and the last reading were heard that it holds anything of.
+    heard: Option<(i64, i64)>,
     row: HourRow,
     minutes: BTreeMap<Code, u64>,
     /// Registers of disputed telegrams, for roles that no other has told.
@@ -101,6 +103,23 @@ impl HourKeeper {
             }
         }
         None
+    }
+
+    /// Erases open rows that hold anything heard within the span, `to` exclusive; what is heard from now on begins them
+    /// anew. A row whose boundary has passed is not made again.
+    pub fn erase(&mut self, from: Time, to: Time) {
+        let (from, to) = (from.unix(), to.unix());
+        let meets = |open: &mut Open| {
+            open.heard.is_some_and(|(first, last)| first < to && last >= from)
+                || (from..to).contains(&open.boundary)
+        };
+        if let Some(closing) = self.closing.take_if(meets) {
+            self.stored = self.stored.max(Some(closing.boundary));
+        }
+        if let Some(running) = self.running.take_if(meets) {
+            // The last boundary has its row, or never will.
+            self.stored = self.stored.max(Some(running.boundary - HOUR));
+        }
     }
 
     fn take(&mut self, heard: &Heard<'_>) -> Option<HourRow> {
@@ -185,7 +204,7 @@ impl Open {
     fn new(meter: MeterId, boundary: i64, checked: Checked) -> Self {
         let time = Time::from_unix(boundary).unwrap_or(Time::MAX);
         let row = HourRow::new(meter, Hour::at_or_before(time), checked);
-        Self { boundary, row, minutes: BTreeMap::new(), disputed: BTreeMap::new() }
+        Self { boundary, heard: None, row, minutes: BTreeMap::new(), disputed: BTreeMap::new() }
     }
 
     /// Everything a reading of the hour before the boundary says.
@@ -217,6 +236,8 @@ impl Open {
     fn registers(&mut self, heard: &Heard<'_>) {
         let Ok(offset) = i32::try_from(heard.at - self.boundary) else { return };
         let key = |offset: i32| (offset.unsigned_abs(), offset);
+        let (first, last) = self.heard.unwrap_or((heard.at, heard.at));
+        self.heard = Some((first.min(heard.at), last.max(heard.at)));
         let registers = if heard.disputed { &mut self.disputed } else { &mut self.row.registers };
         for (role, value) in &heard.facts.registers {
             let new = Register { value: *value, offset };

@@ -186,6 +186,20 @@ impl MeterState {
         }
     }
 
+    /// Erases what is here of the span, `to` exclusive, and what has no place in time.
+    pub fn erase(&mut self, from: Time, to: Time, times: &Times) {
+        let keep =
+            |opened: &Opened| times.utc(opened.reception.at).is_some_and(|at| !(from..to).contains(&at));
+        self.guard.retain(|opened| keep(opened));
+        self.doubts.retain(keep);
+        self.keeper.erase(from, to);
+        self.codes.erase(from, to);
+        if let Some(waiting) = &mut self.sealed {
+            waiting.erase(from, to);
+        }
+        self.unplaced_at = None;
+    }
+
     /// A telegram was refused.
     pub fn refuse(&mut self, refusal: &Refusal) {
         let counters = REFUSALS.iter().zip(&mut self.refused);

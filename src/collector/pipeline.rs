@@ -1,5 +1,6 @@
 //! The collector: frames and time go in, commits come out.
 
+mod erasing;
 mod memory;
 mod placing;
 mod report;

@@ -94,6 +94,13 @@ impl Waiting {
         self.stored = self.stored.saturating_add(u64::try_from(added).unwrap_or_default());
     }
 
+    /// Drops what was heard within the span, `to` exclusive.
+    pub fn erase(&mut self, from: Time, to: Time) {
+        let keep = |kept: &Kept| !(from..to).contains(&kept.at);
+        self.nearest.retain(keep);
+        self.full.take_if(|full| !keep(full));
+    }
+
     /// What waits here, to be opened with what is stored.
     #[must_use]
     pub fn drain(mut self, meter: Meter) -> Vec<SealedFrame> {

@@ -39,7 +39,7 @@ fn with_water(second: u64, degrees: i32) -> Box<Opened> {
 }
 
 /// Seconds of those that count, and of those that are disputed, when nothing more is heard.
-fn weigh(telegrams: Vec<Box<Opened>>) -> (Vec<u64>, Vec<u64>) {
+fn weigh(telegrams: impl IntoIterator<Item = Box<Opened>>) -> (Vec<u64>, Vec<u64>) {
     let mut doubts = Doubts::default();
     let mut all: Vec<(u64, bool)> = Vec::new();
     for opened in telegrams {
@@ -99,7 +99,7 @@ fn a_duration_class_of_one_telegram_is_disputed_and_one_that_has_risen_is_not() 
 fn a_temperature_that_leaps_there_and_back_is_disputed_and_hot_water_is_not() {
     let telegrams = |degrees: [i32; 4]| {
         let times = (0..).step_by(16);
-        times.zip(degrees).map(|(second, degrees)| with_water(second, degrees)).collect()
+        times.zip(degrees).map(|(second, degrees)| with_water(second, degrees)).collect::<Vec<_>>()
     };
     assert_eq!(weigh(telegrams([8, 8, 60, 8])).1, [32]);
     assert_eq!(weigh(telegrams([20, 20, 45, 55])).1, NONE);
@@ -141,7 +141,7 @@ proptest! {
                 telegrams.push((second + 4, sets[*set], true));
             }
         }
-        let (counts, disputed) = weigh(telegrams.iter().map(|(at, codes, _)| telegram(*at, codes)).collect());
+        let (counts, disputed) = weigh(telegrams.iter().map(|(at, codes, _)| telegram(*at, codes)));
         prop_assert_eq!(counts.len() + disputed.len(), telegrams.len());
         for (at, codes, is_forged) in &telegrams {
             if *is_forged && counts.contains(at) {

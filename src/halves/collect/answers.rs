@@ -15,6 +15,7 @@ use crate::halves::questions::{InMemory, KeyMark, KeysAdded, NewKey, OfCollect};
 use crate::health::clock::Source;
 use crate::health::status::{CollectStatus, StreamStatus};
 use crate::keyring::{Inserted, Selector, parse_key};
+use crate::store::CollectStore;
 
 impl Half {
     /// Answers one question.
@@ -174,10 +175,15 @@ impl Half {
     }
 
     async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {
-        // What waits here is erased with what is stored.
-        self.collector.hurry();
+        // What waits to be stored is erased in the store; what is not that far yet must not get there later.
+        self.collector.erase(meter, from, to);
         self.store().await;
-        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())
+        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())?;
+        if let Ok(Some(Ok(meters))) = self.writer.ask(CollectStore::sealed_meters).await {
+            let of_it = meters.iter().find(|(other, _)| other.to_string() == meter.as_str());
+            self.collector.set_sealed(meter, of_it.map_or(0, |(_, stored)| *stored));
+        }
+        Ok(())
     }
 }
 
