@@ -9,7 +9,9 @@ use messages::status::DiskState;
 use messages::{Hour, MeterId, Time};
 
 use super::{all, block};
-use crate::store::{Because, Block, CollectReader, CollectStore, Commit, NewBlock, Options, Trouble, Writer, nonce};
+use crate::store::{
+    Because, Block, CollectReader, CollectStore, Commit, NewBlock, Options, Trouble, Writer, nonce,
+};
 use crate::world::Clock;
 
 const START: i64 = 1_795_478_400;
@@ -160,7 +162,8 @@ async fn what_waits_in_memory_is_erased_also_while_the_disk_cannot_be_written() 
     assert!(writer.flush().await.unwrap());
     let stored = all(directory.path(), Stream::Readings);
     assert_eq!(stored.values().map(rows).collect::<Vec<_>>(), [1, 1, 2, 2]);
-    let frames = writer.ask(move |store| store.sealed(gone.parse().unwrap()).unwrap()).await.unwrap().unwrap();
+    let frames =
+        writer.ask(move |store| store.sealed(gone.parse().unwrap()).unwrap()).await.unwrap().unwrap();
     assert_eq!(frames, [sealed(2), sealed(3)]);
 }
 
