@@ -16,12 +16,15 @@ use tokio::time::timeout;
 
 use crate::{SOON, Site, until};
 
-/// The program beside this test.
+/// The program that is tried: the one beside this test, or what `VESI_BINARY` names, such as one out of a package.
 ///
 /// # Panics
 /// When it has not been built.
 #[must_use]
 pub fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("VESI_BINARY") {
+        return named.into();
+    }
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let binary = profile.join("vesigate");

@@ -117,6 +117,12 @@ impl Collector {
         }
     }
 
+    /// A frame came whose link-layer checksums show that it was damaged on the way.
+    pub fn hear_damaged(&mut self) {
+        count(&mut self.counts.heard);
+        self.count_refused(Refusal::Damaged);
+    }
+
     /// Time has passed. Called about each second.
     pub fn tick(&mut self, uptime: Uptime) {
         let now = self.times.steady(uptime);

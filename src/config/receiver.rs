@@ -12,6 +12,8 @@ pub struct Receiver {
     pub path: PathBuf,
     /// What it is.
     pub kind: ReceiverKind,
+    /// The line's speed in baud.
+    pub baud: u32,
     /// What it listens for.
     pub modes: Modes,
     /// After how long without any telegram it counts as silent; by what is usual at the site if not given.
@@ -34,10 +36,23 @@ impl Receiver {
         receivers
     }
 
+    fn baud(section: &Section<'_>, kind: ReceiverKind) -> Option<u32> {
+        let given: Option<u32> = section.number("baud", 300..=921_600);
+        match kind.speed() {
+            Speed::Only(baud) => {
+                if given.is_some_and(|given| given != baud) {
+                    section.reject("baud", "is not this receiver's speed", "remove it");
+                }
+                Some(baud)
+            }
+        }
+    }
+
     fn read(section: &Section<'_>) -> Option<Self> {
         section.missing("path", "write path = \"/dev/serial/by-id/...\"");
         let path = section.path("path");
-        let kind = section.choice("kind", &[("im871a", ReceiverKind::Im871a)]);
+        let kind = section.choice("kind", &ReceiverKind::WORDS).unwrap_or(ReceiverKind::Im871a);
+        let baud = Self::baud(section, kind);
         let modes = section.choice(
             "modes",
             &[
@@ -51,12 +66,7 @@ impl Receiver {
         );
         let silent_after =
             section.duration("silent_after", Duration::from_secs(60)..=Duration::from_secs(7 * 86_400));
-        Some(Self {
-            path: path?,
-            kind: kind.unwrap_or(ReceiverKind::Im871a),
-            modes: modes.unwrap_or(Modes::CAndT),
-            silent_after,
-        })
+        Some(Self { path: path?, kind, baud: baud?, modes: modes.unwrap_or(Modes::CAndT), silent_after })
     }
 }
 
@@ -65,6 +75,30 @@ impl Receiver {
 pub enum ReceiverKind {
     /// IMST iM871A-USB.
     Im871a,
+}
+
+/// At which speed a kind of dongle speaks, in baud.
+#[derive(Clone, Copy, Debug)]
+enum Speed {
+    /// This one.
+    Only(u32),
+}
+
+impl ReceiverKind {
+    /// All of them, by the words of the configuration.
+    const WORDS: [(&'static str, Self); 1] = [("im871a", Self::Im871a)];
+
+    const fn speed(self) -> Speed {
+        match self {
+            Self::Im871a => Speed::Only(57_600),
+        }
+    }
+
+    /// Its word in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
+    }
 }
 
 /// What a receiver listens for (EN 13757-4).

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use emulator::im871a::{Device, Im871a};
+use emulator::dongle::{Kind, Mode};
+use emulator::plugged::Plugged;
 use messages::Time;
 use messages::batch::{Record, Seq, Stream};
 use messages::reading::HourRow;
@@ -27,7 +28,7 @@ use zeroize::Zeroizing;
 /// The info code "leak" of the meter below.
 pub(crate) const LEAK: i64 = 1 << 2;
 /// The link mode that the dongle is set to: from then on it hears.
-const C1_AND_T1: u8 = 0x0A;
+const C1_AND_T1: [Mode; 3] = [Mode::T1, Mode::C1FormatA, Mode::C1FormatB];
 const KEY: &str = "000102030405060708090A0B0C0D0E0F";
 
 /// A MULTICAL 21.
@@ -38,7 +39,7 @@ pub(crate) fn meter() -> Meter {
 /// A running half.
 pub(crate) struct Site {
     folder: TempDir,
-    dongle: Im871a,
+    dongle: Plugged,
     clock: Clock,
     start: i64,
     stop: CancellationToken,
@@ -66,7 +67,7 @@ impl Site {
             path("run"),
         );
         let config = Config::parse(folder.path(), &text).unwrap();
-        let dongle = Im871a::plug_in(&folder.path().join("dongle"), Device::default()).unwrap();
+        let dongle = Plugged::plug_in(&folder.path().join("dongle"), Kind::Im871a.dongle()).unwrap();
         let world = World::manual(start.unix());
         let clock = world.clock.clone();
         let (config_sender, config) = watch::channel(Arc::new(config));
@@ -77,7 +78,7 @@ impl Site {
         let mut hears = dongle.state();
         tokio::select! {
             ended = &mut task => panic!("{ended:?}"),
-            hears = hears.wait_for(|state| state.link_mode == C1_AND_T1) => drop(hears.unwrap()),
+            hears = hears.wait_for(|state| state.modes == C1_AND_T1) => drop(hears.unwrap()),
         }
         let (start, sent) = (start.unix(), 0);
         Self { folder, dongle, clock, start, stop, task, sent, _config: config_sender }

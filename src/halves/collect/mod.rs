@@ -16,6 +16,7 @@ use messages::event::ProblemKind;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use wmbus::Frame;
 
 use super::control::{self, Asked};
 use super::nudge::{Ear, News, Told, say};
@@ -29,7 +30,7 @@ use crate::health::clock::Source;
 use crate::health::metrics;
 use crate::health::problem::Problems;
 use crate::health::supervisor::Pulse;
-use crate::receiver::RawFrame;
+use crate::receiver::{LinkCrcs, RawFrame};
 use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
@@ -207,7 +208,16 @@ impl Half {
 
     fn hear(&mut self, frame: &RawFrame) {
         let at = self.daemon.world.clock.uptime_at(frame.heard_at);
-        self.collector.hear(&frame.bytes, Reception { at, rssi: frame.rssi_dbm });
+        let reception = Reception { at, rssi: frame.rssi_dbm };
+        let checked = match frame.crcs {
+            LinkCrcs::Removed => return self.collector.hear(&frame.bytes, reception),
+            LinkCrcs::FormatA => Frame::format_a(&frame.bytes),
+            LinkCrcs::FormatB => Frame::format_b(&frame.bytes),
+        };
+        match checked {
+            Ok(bare) => self.collector.hear(bare.bytes(), reception),
+            Err(_) => self.collector.hear_damaged(),
+        }
     }
 
     /// Hands over what is to be stored, and opens what waited for a key.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Modes, Receiver, ReceiverKind};
 use crate::receiver::port::{self, Line, Patience, State, Status};
-use crate::receiver::{Fault, Im871a, Listen, RawFrame};
+use crate::receiver::{Dongle, Fault, Im871a, Listen, RawFrame};
 use crate::world::{Clock, Uptime, random};
 
 /// A fault that is over so soon is not worth telling anybody.
@@ -97,9 +97,7 @@ impl Running {
         let line = Line { name: name.clone(), path: config.path.clone(), patience: Patience::default() };
         let (sender, status) = watch::channel(Status::new());
         let stop = CancellationToken::new();
-        let dongle = match config.kind {
-            ReceiverKind::Im871a => Im871a::new(listen(config.modes)),
-        };
+        let dongle = dongle(&config);
         let random = || u32::from_le_bytes(random());
         let task = tokio::spawn(port::run(line, dongle, telegrams, sender, random, stop.clone()));
         Self { config, name, status, works: (true, clock.uptime()), stop, task }
@@ -133,7 +131,7 @@ impl Running {
         let (state, firmware) = match &status.state {
             State::Starting => (ReceiverState::Starting, None),
             State::Ready(info) => {
-                (ReceiverState::Receiving, Some(format!("{}.{}", info.firmware.0, info.firmware.1)))
+                (ReceiverState::Receiving, info.firmware.map(|version| version.to_string()))
             }
             State::Faulty(Fault::Deaf { .. }) => (ReceiverState::Receiving, None),
             State::Faulty(
@@ -143,9 +141,7 @@ impl Running {
         };
         Told {
             name: self.name.clone(),
-            protocol: match self.config.kind {
-                ReceiverKind::Im871a => "im871a".to_owned(),
-            },
+            protocol: self.config.kind.word().to_owned(),
             firmware,
             state,
             since: place(self.works.1),
@@ -160,6 +156,14 @@ impl Wrong<'_> {
     /// The kinds of problems with their texts.
     pub(super) fn problems(&self) -> [(ProblemKind, Option<&str>); 2] {
         [(ProblemKind::ReceiverGone, self.gone.as_deref()), (ProblemKind::ReceiverDeaf, self.deaf.as_deref())]
+    }
+}
+
+/// The driver for a configured receiver.
+fn dongle(config: &Receiver) -> Box<dyn Dongle> {
+    let listen = listen(config.modes);
+    match config.kind {
+        ReceiverKind::Im871a => Box::new(Im871a::new(listen)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A dongle plugged into a pseudo-terminal.
+//! A dongle plugged into a pseudo-terminal, with all that can happen to it there.
 
 use std::{
     collections::VecDeque,
@@ -14,8 +14,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::device::{Device, Mode, NotATelegram, check};
 use crate::{
+    dongle::{Dongle, Mode, NotATelegram, check},
     fault::{Fault, Kind, Line},
     pty::Pty,
 };
@@ -24,10 +24,12 @@ use crate::{
 const WAITING: usize = 16 * 1024;
 /// Between two pieces of a split frame.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks whether a host listens that says nothing.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running virtual dongle. Dropping it unplugs it for good.
 #[derive(Debug)]
-pub struct Im871a {
+pub struct Plugged {
     link: PathBuf,
     air: mpsc::Sender<OnAir>,
     orders: mpsc::Sender<(Order, oneshot::Sender<io::Result<()>>)>,
@@ -40,12 +42,13 @@ pub struct Im871a {
 pub struct State {
     /// The device node, while plugged in.
     pub device: Option<PathBuf>,
-    /// Whether a host has spoken to it since it was plugged in or the host closed the port.
+    /// Whether a host has spoken to it since it was plugged in or the host closed the port; of a dongle that nobody speaks
+    /// to, whether a host has opened the port and set its speed.
     pub listening: bool,
     /// The line's speed as the host has set it, in baud.
     pub speed: u32,
-    /// The link mode it listens in, as its configuration has it.
-    pub link_mode: u8,
+    /// What it listens for.
+    pub modes: Vec<Mode>,
     /// Times the host sent something.
     pub inputs: u64,
     /// Telegrams passed on to the host.
@@ -73,16 +76,16 @@ enum Order {
     Replug,
 }
 
-impl Im871a {
+impl Plugged {
     /// Plugs a dongle in; `link` leads to its device node. Needs a tokio runtime.
     ///
     /// # Errors
     /// See [`Pty::new`].
-    pub fn plug_in(link: &Path, device: Device) -> io::Result<Self> {
+    pub fn plug_in(link: &Path, device: Box<dyn Dongle>) -> io::Result<Self> {
         let (air, on_air) = mpsc::channel(64);
         let (orders, orders_in) = mpsc::channel(16);
         let (state_out, state) = watch::channel(State::default());
-        let mut plugged = Plugged {
+        let mut socket = Socket {
             link: link.into(),
             last_node: PathBuf::new(),
             pty: None,
@@ -92,10 +95,11 @@ impl Im871a {
             late: Vec::new(),
             split: None,
             pause: None,
+            look: None,
             state: state_out,
         };
-        plugged.plug()?;
-        let task = tokio::spawn(plugged.run(on_air, orders_in));
+        socket.plug()?;
+        let task = tokio::spawn(socket.run(on_air, orders_in));
         Ok(Self { link: link.into(), air, orders, state, task })
     }
 
@@ -185,27 +189,29 @@ impl Im871a {
     }
 }
 
-impl Drop for Im871a {
+impl Drop for Plugged {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-struct Plugged {
+struct Socket {
     link: PathBuf,
     last_node: PathBuf,
     pty: Option<Pty>,
-    device: Device,
+    device: Box<dyn Dongle>,
     line: Line,
     /// On its way to the host.
     waiting: VecDeque<u8>,
     late: Vec<(Instant, Vec<u8>)>,
     split: Option<usize>,
     pause: Option<Instant>,
+    /// When to look whether a silent host listens.
+    look: Option<Instant>,
     state: watch::Sender<State>,
 }
 
-impl Plugged {
+impl Socket {
     async fn run(
         mut self,
         mut air: mpsc::Receiver<OnAir>,
@@ -229,6 +235,7 @@ impl Plugged {
                     _ => self.closed_by_host(),
                 },
                 () = at(late), if late.is_some() => self.deliver_late(),
+                () = at(self.look), if self.look.is_some() => self.look_for_host(),
                 () = at(self.pause), if self.pause.is_some() => self.pause = None,
                 written = write(self.pty.as_ref(), &self.waiting, self.split), if self.pause.is_none() => match written {
                     Ok(count) => {
@@ -259,17 +266,24 @@ impl Plugged {
         for reply in self.device.input(bytes, speed) {
             self.send(Kind::Reply, reply);
         }
-        let link_mode = self.device.link_mode();
+        let modes = self.modes();
         self.state.send_modify(|state| {
             state.listening = true;
             state.inputs += 1;
-            (state.speed, state.link_mode) = (speed, link_mode);
+            (state.speed, state.modes) = (speed, modes);
         });
+    }
+
+    /// A host that has just set the speed may still throw away what it finds on the line: it listens from the next look on.
+    fn look_for_host(&mut self) {
+        let (speed, known) = (self.speed(), self.state.borrow().speed);
+        self.look = (speed == Pty::UNSET || speed != known).then(|| Instant::now() + LOOK);
+        self.state.send_modify(|state| (state.speed, state.listening) = (speed, self.look.is_none()));
     }
 
     /// Gives whether anything will reach the host.
     fn send(&mut self, kind: Kind, frame: Vec<u8>) -> bool {
-        match self.line.carry(kind, frame) {
+        match self.line.carry(&*self.device, kind, frame) {
             None => return false,
             Some((Duration::ZERO, bytes)) => self.waiting.extend(bytes),
             Some((delay, bytes)) => self.late.push((Instant::now() + delay, bytes)),
@@ -292,8 +306,8 @@ impl Plugged {
             Order::Split(size) => self.split = size,
             Order::Reboot => {
                 self.device.reboot();
-                let link_mode = self.device.link_mode();
-                self.state.send_modify(|state| state.link_mode = link_mode);
+                let modes = self.modes();
+                self.state.send_modify(|state| state.modes = modes);
             }
             Order::Unplug => {
                 self.pty = None;
@@ -332,10 +346,11 @@ impl Plugged {
         self.waiting.clear();
         self.late.clear();
         let device = self.pty.as_ref().map(|pty| pty.device().to_path_buf());
-        let link_mode = self.device.link_mode();
+        let modes = self.modes();
+        self.look = (self.device.only_talks() && device.is_some()).then(|| Instant::now() + LOOK);
         self.state.send_modify(|state| {
-            state.listening = false;
-            (state.device, state.link_mode) = (device, link_mode);
+            (state.listening, state.speed) = (false, 0);
+            (state.device, state.modes) = (device, modes);
         });
     }
 
@@ -344,6 +359,10 @@ impl Plugged {
         for (_, bytes) in self.late.extract_if(.., |(due, _)| *due <= now) {
             self.waiting.extend(bytes);
         }
+    }
+
+    fn modes(&self) -> Vec<Mode> {
+        Mode::ALL.into_iter().filter(|mode| self.device.listens_for(*mode)).collect()
     }
 
     fn speed(&self) -> u32 {
