@@ -9,6 +9,7 @@ use wmbus::Meter;
 use super::codes::{Codes, Thresholds};
 use super::doubt::{Doubts, Weighed};
 use super::guard::{Guard, Point, Verdict};
+use super::heard::HeardTable;
 use super::hour::{Heard, HourKeeper};
 use super::open::{Opened, Opener};
 use super::outbox::Outbox;
@@ -97,6 +98,8 @@ pub struct Desk<'a> {
     pub opener: &'a mut Opener,
     /// Where records go.
     pub out: &'a mut Outbox,
+    /// What is known of all meters.
+    pub heard: &'a mut HeardTable,
     /// This start of the machine.
     pub boot: &'a str,
 }

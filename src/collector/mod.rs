@@ -9,6 +9,7 @@ pub mod codes;
 pub mod doubt;
 pub mod episode;
 pub mod guard;
+pub mod heard;
 pub mod hour;
 pub mod meter;
 pub mod open;

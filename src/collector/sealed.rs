@@ -11,7 +11,7 @@ use wmbus::Meter;
 use super::codes::{Codes, Thresholds};
 use super::guard::{Guard, Point};
 use super::hour::row_of_one;
-use super::open::{Expected, Opened, Opener, Outcome, Reception};
+use super::open::{Expected, Opened, Opener, Outcome, Reception, Via};
 use super::times::Times;
 use crate::health::clock::Calendar;
 use crate::store::SealedFrame;
@@ -163,7 +163,8 @@ pub fn open(
     for same in frames.chunk_by(|a, b| a.heard == b.heard && a.frame == b.frame) {
         let Some(frame) = same.first() else { continue };
         let at = u64::try_from(frame.heard.unix()).unwrap_or_default();
-        let reception = Reception { at: Uptime(Duration::from_secs(at)), rssi: frame.rssi };
+        let reception =
+            Reception { at: Uptime(Duration::from_secs(at)), rssi: frame.rssi, via: Via::default() };
         let Outcome::Opened(_, opened) = opener.open(&frame.frame, reception, expected) else { continue };
         history.opened = true;
         if Some(opened.facts.checked) < protection {

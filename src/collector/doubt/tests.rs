@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::collector::open::Reception;
+use crate::collector::open::{Reception, Via};
 use messages::reading::Checked;
 
 const NONE: [u64; 0] = [];
@@ -19,7 +19,7 @@ fn telegram(second: u64, codes: &[Code]) -> Box<Opened> {
             inferred: false,
             checked: Checked::Checksum,
         },
-        reception: Reception { at: Uptime(Duration::from_secs(second)), rssi: None },
+        reception: Reception { at: Uptime(Duration::from_secs(second)), rssi: None, via: Via::default() },
         counter: None,
         digest: 0,
         full: None,

@@ -1,9 +1,12 @@
 //! Erasing what is still in memory of a meter: open hours, telegrams that wait, frames, running episodes.
 
+use std::time::Duration;
+
 use messages::{MeterId, Time};
 use wmbus::Meter;
 
 use super::Collector;
+use crate::world::Uptime;
 
 impl Collector {
     /// Erases what is kept of a meter from `from` until before `to`, so that it cannot reach the store later. What has
@@ -13,7 +16,11 @@ impl Collector {
     /// still runs begins anew, under another id.
     pub fn erase(&mut self, meter: MeterId, from: Time, to: Time) {
         let Ok(meter) = meter.as_str().parse::<Meter>() else { return };
-        let Self { times, meters, out, .. } = self;
+        let Self { times, meters, out, heard, .. } = self;
+        heard.forget_reading(meter, |at| {
+            let at = times.utc(Uptime(Duration::from_millis(at)));
+            at.is_none_or(|at| (from..to).contains(&at))
+        });
         out.unplaced.retain(|reading| reading.meter != meter);
         out.sealed.retain(|frame| frame.meter != meter || !(from..to).contains(&frame.heard));
         if let Some(state) = meters.get_mut(&meter) {

@@ -1,6 +1,6 @@
 //! What a run begins with: what the one before it stored.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use messages::Time;
 use messages::batch::Record;
@@ -9,6 +9,7 @@ use wmbus::Meter;
 use super::{Collector, Settings, q4};
 use crate::collector::checkpoint::{self, MeterEntry};
 use crate::collector::codes::{Codes, Thresholds, Track};
+use crate::collector::heard::HeardTable;
 use crate::collector::meter::MeterState;
 use crate::collector::open::Opener;
 use crate::collector::outbox::Outbox;
@@ -58,7 +59,7 @@ impl Collector {
             boot: boot.as_str().to_owned(),
             opener: Opener::default(),
             meters: HashMap::new(),
-            foreign: HashSet::new(),
+            heard: HeardTable::default(),
             counts: Telegrams::default(),
             out: Outbox::default(),
             told: Thresholds::new(),

@@ -13,8 +13,10 @@ use wmbus::{Cipher, Key};
 mod attacks;
 mod erasing;
 mod protection;
+mod scan;
 
 use super::*;
+use crate::collector::open::Via;
 use crate::health::clock::Calendar;
 use crate::keyring::Selector;
 use crate::store::Unplaced;
@@ -92,7 +94,7 @@ impl Site {
 
     fn hear(&mut self, second: u64, frame: &[u8]) {
         self.until(second);
-        self.collector.hear(frame, Reception { at: up(second), rssi: Some(-70) });
+        self.collector.hear(frame, Reception { at: up(second), rssi: Some(-70), via: Via::default() });
         self.until(second);
     }
 
@@ -313,7 +315,7 @@ fn a_start_that_never_had_the_time_is_dated_by_three_meters_that_agree() {
         let mut keys = Keyring::new();
         keys.insert(Selector::Full(*meter), key()).unwrap();
         let expected = Expected { keys: &keys, list: &MeterList::default() };
-        let reception = Reception { at: up(600), rssi: None };
+        let reception = Reception { at: up(600), rssi: None, via: Via::default() };
         let frame = frame_of(*meter, u64::from(minutes) * 60, 1, 0);
         let Outcome::Opened(_, opened) = opener.open(&frame, reception, expected) else { panic!() };
         let body = crate::collector::unplaced::write(&opened);

@@ -23,6 +23,10 @@ impl Half {
         let done = match question {
             OfCollect::Status => return Answer::of(&self.status()),
             OfCollect::KeysList => return Answer::of(&self.marks()),
+            OfCollect::Heard { after } => {
+                let now = self.daemon.world.clock.uptime();
+                return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
+            }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
             OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
             OfCollect::MeterKey { meter, sealed } => self.take_key(meter, &sealed).map(|()| Answer::of(&())),
