@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use messages::reading::{Checked, Code, Extremes, HourRow, Minutes, Register, Role};
+use messages::reading::{Checked, Code, Extremes, HourRow, Minutes, Register, Registers};
 use messages::{Hour, MeterId, Time};
 
 pub mod facts;
@@ -55,7 +55,7 @@ struct Open {
     row: HourRow,
     minutes: BTreeMap<Code, u64>,
     /// Registers of disputed telegrams, for roles that no other has told.
-    disputed: BTreeMap<Role, Register>,
+    disputed: Registers,
 }
 
 impl HourKeeper {
@@ -204,7 +204,7 @@ impl Open {
     fn new(meter: MeterId, boundary: i64, checked: Checked) -> Self {
         let time = Time::from_unix(boundary).unwrap_or(Time::MAX);
         let row = HourRow::new(meter, Hour::at_or_before(time), checked);
-        Self { boundary, heard: None, row, minutes: BTreeMap::new(), disputed: BTreeMap::new() }
+        Self { boundary, heard: None, row, minutes: BTreeMap::new(), disputed: Registers::new() }
     }
 
     /// Everything a reading of the hour before the boundary says.
