@@ -1,5 +1,6 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
+mod check;
 mod daemon;
 mod decode;
 mod keys;
@@ -46,6 +47,7 @@ enum Command {
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
     Status(status::Status),
+    Check(check::Check),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -72,6 +74,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Collect(run) => run.run(&[Half::Collect]),
         Command::Deliver(run) => run.run(&[Half::Deliver]),
         Command::Status(status) => status.run(),
+        Command::Check(check) => check.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };
