@@ -83,6 +83,17 @@ pub enum Fault {
         /// The module type it reported.
         module_type: u8,
     },
+    /// It speaks as configured, but is another kind.
+    #[error("the receiver is an {is}: configure that kind")]
+    WrongKind {
+        /// What it is.
+        is: &'static str,
+    },
+    /// Its permanent settings let it sleep between telegrams.
+    #[error(
+        "the receiver is set to sleep, and hears nothing meanwhile: turn auto sleep off in its memory with the maker's own tool"
+    )]
+    Sleeps,
     /// The firmware cannot do what is configured.
     #[error(
         "firmware {}.{} cannot listen for C1 and T1 at once (1.4 is the first that can): update the receiver, or configure one link mode",
