@@ -83,6 +83,8 @@ pub enum ReceiverKind {
     Amb8465,
     /// Amber (Wuerth) AMB3665.
     Amb3665,
+    /// CUL, nanoCUL, everyCUL.
+    Cul,
 }
 
 /// At which speed a kind of dongle speaks, in baud.
@@ -96,13 +98,18 @@ enum Speed {
 
 impl ReceiverKind {
     /// All of them, by the words of the configuration.
-    const WORDS: [(&'static str, Self); 3] =
-        [("im871a", Self::Im871a), ("amb8465", Self::Amb8465), ("amb3665", Self::Amb3665)];
+    const WORDS: [(&'static str, Self); 4] = [
+        ("im871a", Self::Im871a),
+        ("amb8465", Self::Amb8465),
+        ("amb3665", Self::Amb3665),
+        ("cul", Self::Cul),
+    ];
 
     const fn speed(self) -> Speed {
         match self {
             Self::Im871a => Speed::Only(57_600),
             Self::Amb8465 | Self::Amb3665 => Speed::Usual(9_600),
+            Self::Cul => Speed::Usual(38_400),
         }
     }
 

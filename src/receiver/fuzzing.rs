@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crc::{CRC_16_IBM_SDLC, Crc};
 
-use super::{Action, Amb8465, Dongle, FrameBytes, Im871a, Listen};
+use super::{Action, Amb8465, Cul, Dongle, FrameBytes, Im871a, Listen};
 
 /// Any bytes from an iM871A: no panic, bounded output, and the telegrams do not depend on how the bytes were split.
 pub fn im871a(bytes: &[u8]) {
@@ -85,6 +85,38 @@ fn amber_frame(command: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend(payload);
     frame.push(frame.iter().fold(0, |sum, byte| sum ^ byte));
     frame
+}
+
+/// Any bytes from a CUL.
+pub fn cul(bytes: &[u8]) {
+    let heard = any_bytes(|| opened(Box::new(Cul::new(Listen::C1AndT1, 38_400))), bytes);
+    assert!(heard.len() <= bytes.len() / 26, "a telegram takes at least 26 characters on the line");
+}
+
+/// Bytes as the ingredients of lines: how each begins and what is wrong with it, a length, a telegram. They become lines of
+/// digits, which blind bytes hardly ever are.
+pub fn cul_lines(bytes: &[u8]) {
+    let (mut line, mut rest) = (Vec::new(), bytes);
+    while let Some(([kind, length], tail)) = rest.split_first_chunk::<2>() {
+        let (telegram, tail) = tail.split_at(tail.len().min(usize::from(*length)));
+        rest = tail;
+        line.extend(match kind & 0x07 {
+            0 => &b"bY"[..],
+            1 => b"**b",
+            2 => b"",
+            3 => b"bb",
+            _ => b"b",
+        });
+        // The length that belongs to so many bytes with a CRC, or with two more of reception.
+        let length = length.wrapping_sub(kind >> 3 & 0x03);
+        line.extend(format!("{length:02X}").bytes());
+        line.extend(telegram.iter().flat_map(|byte| format!("{byte:02X}").into_bytes()));
+        if kind & 0x20 != 0 {
+            line.pop();
+        }
+        line.extend(if kind & 0x40 == 0 { &b"\r\n"[..] } else { b"" });
+    }
+    cul(&line);
 }
 
 const X25: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_SDLC);

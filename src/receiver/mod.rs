@@ -6,6 +6,7 @@
 
 pub mod amber;
 mod conversation;
+pub mod cul;
 mod dongle;
 mod fault;
 mod frame;
@@ -20,6 +21,7 @@ mod quiet;
 mod simulation;
 
 pub use amber::{Amb3665, Amb8465, Channel};
+pub use cul::Cul;
 pub use dongle::{Action, CommandBytes, Counters, Dongle, Firmware, Info};
 pub use fault::Fault;
 pub use frame::{FrameBytes, FrameTooLong, LinkCrcs, LinkMode, Listen, RawFrame};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::{amber::Amber, im871a};
+use crate::{amber::Amber, cul::Cul, im871a};
 
 /// A dongle without its port: bytes in, bytes out, no clock. Plugged in by [`Plugged`](crate::plugged::Plugged).
 pub trait Dongle: fmt::Debug + Send {
@@ -161,6 +161,8 @@ pub enum Kind {
     Amb8465,
     /// Amber AMB3665, for 169 MHz.
     Amb3665,
+    /// A CUL with C mode.
+    Cul,
 }
 
 impl Kind {
@@ -171,6 +173,7 @@ impl Kind {
             Self::Im871a => Box::new(im871a::Device::default()),
             Self::Amb8465 => Box::new(Amber::amb8465()),
             Self::Amb3665 => Box::new(Amber::amb3665()),
+            Self::Cul => Box::new(Cul::default()),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod attack;
 mod calendar;
 mod chance;
 mod climate;
+pub mod cul;
 pub mod dongle;
 pub mod event;
 pub mod fault;
