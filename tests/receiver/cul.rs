@@ -4,7 +4,7 @@ use emulator::cul::Cul as Stick;
 use vesigate::receiver::{Cul, Fault, Listen};
 
 use crate::{
-    bench::{Kind, Site},
+    bench::{C1_AND_T1, Kind, Site},
     scenarios::scenarios,
 };
 
@@ -12,6 +12,7 @@ const KIND: Kind = Kind {
     driver: || Box::new(Cul::new(Listen::C1AndT1, 38_400)),
     device: || Box::new(Stick::default()),
     speed: 38_400,
+    modes: C1_AND_T1,
     asks: true,
     // The collector checks the CRCs, which are left in.
     checksum: false,
