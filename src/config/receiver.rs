@@ -85,6 +85,8 @@ pub enum ReceiverKind {
     Amb3665,
     /// CUL, nanoCUL, everyCUL.
     Cul,
+    /// Radiocrafts RC1180-MBUS3.
+    Rc1180,
 }
 
 /// At which speed a kind of dongle speaks, in baud.
@@ -98,11 +100,12 @@ enum Speed {
 
 impl ReceiverKind {
     /// All of them, by the words of the configuration.
-    const WORDS: [(&'static str, Self); 4] = [
+    const WORDS: [(&'static str, Self); 5] = [
         ("im871a", Self::Im871a),
         ("amb8465", Self::Amb8465),
         ("amb3665", Self::Amb3665),
         ("cul", Self::Cul),
+        ("rc1180", Self::Rc1180),
     ];
 
     const fn speed(self) -> Speed {
@@ -110,6 +113,7 @@ impl ReceiverKind {
             Self::Im871a => Speed::Only(57_600),
             Self::Amb8465 | Self::Amb3665 => Speed::Usual(9_600),
             Self::Cul => Speed::Usual(38_400),
+            Self::Rc1180 => Speed::Usual(19_200),
         }
     }
 

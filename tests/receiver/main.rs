@@ -5,4 +5,5 @@ mod amber;
 mod bench;
 mod cul;
 mod im871a;
+mod rc1180;
 mod scenarios;

@@ -4,7 +4,7 @@ use emulator::rc1180::Rc1180 as Module;
 use vesigate::receiver::{Fault, Listen, Rc1180};
 
 use crate::{
-    bench::{Kind, Site},
+    bench::{C1_AND_T1, Kind, Site},
     scenarios::scenarios,
 };
 
@@ -12,6 +12,7 @@ const KIND: Kind = Kind {
     driver: || Box::new(Rc1180::new(Listen::C1AndT1, 19_200)),
     device: || Box::new(Module::default()),
     speed: 19_200,
+    modes: C1_AND_T1,
     asks: true,
     checksum: false,
     rssi: true,
