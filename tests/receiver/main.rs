@@ -7,3 +7,4 @@ mod cul;
 mod im871a;
 mod rc1180;
 mod scenarios;
+mod tty;

@@ -23,3 +23,4 @@ pub mod pty;
 pub mod rc1180;
 pub mod replay;
 pub mod town;
+pub mod tty;
