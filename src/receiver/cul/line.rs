@@ -58,6 +58,7 @@ pub(super) fn look(bytes: &[u8]) -> Found<Message<'_>> {
 }
 
 /// What a line reads as.
+#[expect(clippy::large_enum_variant, reason = "telegrams are the common case and stay off the heap")]
 enum Reads {
     Telegram(Message<'static>),
     /// The beginning of one.

@@ -52,7 +52,7 @@ fn heard(mut driver: impl Dongle, line: &[u8]) -> (Vec<String>, Vec<String>) {
     let (now, mut out) = (Instant::now(), Vec::new());
     driver.opened(now, &mut out);
     assert!(out.iter().any(|action| matches!(action, Action::Ready(_))), "there is nothing to wait for");
-    let mut telegrams = |out: &mut Vec<Action>| {
+    let telegrams = |out: &mut Vec<Action>| {
         let telegrams = out.drain(..).filter_map(|action| match action {
             Action::Heard(frame) => {
                 let marked = if frame.crcs == LinkCrcs::FormatA { "A " } else { "" };
