@@ -163,3 +163,76 @@ fn memory(bytes: &[u8]) -> Option<Found<Message<'_>>> {
         _ => Found::Garbage { length: 1 },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A public MULTICAL 21 test telegram without its length byte, 2A.
+    const BODY: &str = "44 2D 2C 99 87 34 76 1B 16 8D 20 91 D3 7C AC 21 57 6C 78 02 FF 20 71 00 04 13 08 19 00 00 44 13 08 \
+        19 00 00 61 5B 7F 61 67 13";
+
+    fn hex(text: &str) -> Vec<u8> {
+        text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+    }
+
+    fn frames(expected: Expected, output: Option<Output>) -> Frames {
+        Frames { expected, output }
+    }
+
+    #[test]
+    fn telegrams_are_read_with_and_without_what_is_attached() {
+        for (first, attached, rssi, crc) in
+            [("2A", "", false, false), ("2B", "96", true, false), ("2D", "96 30 82", true, true)]
+        {
+            let (bytes, output) = (hex(&format!("{first} {BODY} {attached}")), Output { rssi, crc });
+            let mut frames = frames(Expected::Telegrams, Some(output));
+            let Found::Whole { message: Message::Telegram(telegram), length } = frames.look_at_rest(&bytes)
+            else {
+                panic!("{attached}");
+            };
+            assert_eq!(length, bytes.len());
+            let (telegram, raw) = output.telegram(telegram).unwrap();
+            assert_eq!(*telegram, hex(&format!("2A {BODY}")));
+            assert_eq!(raw, rssi.then_some(0x96));
+        }
+        assert_eq!((rssi_dbm(0x96), rssi_dbm(0x97), rssi_dbm(0)), (-75, -75, 0));
+    }
+
+    #[test]
+    fn with_a_crc_any_damaged_byte_is_noticed() {
+        let whole = hex(&format!("2D {BODY} 96 30 82"));
+        let mut frames = frames(Expected::Telegrams, Some(Output { rssi: true, crc: true }));
+        for at in 4..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x40;
+            assert!(matches!(frames.look_at_rest(&damaged), Found::BadChecksum { length: 1 }), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_one_only_where_it_is_expected() {
+        let prompt = |expected| frames(expected, None).look(b">");
+        assert!(matches!(prompt(Expected::Prompt), Found::Whole { message: Message::Prompt, length: 1 }));
+        assert!(matches!(prompt(Expected::Memory), Found::Incomplete));
+        assert!(matches!(prompt(Expected::Telegrams), Found::Incomplete));
+    }
+
+    #[test]
+    fn the_memory_ends_with_a_prompt_and_may_follow_late_ones() {
+        let mut frames = frames(Expected::Memory, None);
+        let mut dump = vec![0xFF; 257];
+        dump[256] = PROMPT;
+        assert!(matches!(frames.look(&dump[..256]), Found::Incomplete));
+        assert!(matches!(frames.look(&dump), Found::Whole { message: Message::Memory(_), length: 257 }));
+        assert!(matches!(frames.look(&[b">", &dump[..]].concat()), Found::Garbage { length: 1 }));
+    }
+
+    #[test]
+    fn what_is_too_short_for_its_attachments_is_no_telegram() {
+        let output = Output { rssi: true, crc: true };
+        assert_eq!(output.telegram(&[2, 0x44, 0x2D]), None);
+        assert_eq!(output.telegram(&[11, 0x44, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), None);
+        assert_eq!(output.telegram(&[]), None);
+    }
+}
