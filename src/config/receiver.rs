@@ -57,6 +57,10 @@ impl Receiver {
                 Some(baud)
             }
             Speed::Usual(baud) => Some(given.unwrap_or(baud)),
+            Speed::Any => {
+                section.missing("baud", "write its speed as its manual gives it, such as baud = 19200");
+                given
+            }
         }
     }
 
@@ -66,6 +70,9 @@ impl Receiver {
             .filter(|(_, modes)| modes.is_narrowband() == kind.is_narrowband())
             .collect();
         let modes = section.choice("modes", &words);
+        if kind.only_talks() && section.has("modes") {
+            section.reject("modes", "cannot be set with this kind of receiver", "remove it");
+        }
         if modes.is_none() && !section.has("modes") && !kind.is_narrowband() {
             return Some(Modes::CAndT);
         }
@@ -83,6 +90,14 @@ pub enum ReceiverKind {
     Amb8465,
     /// Amber (Wuerth) AMB3665.
     Amb3665,
+    /// CUL, nanoCUL, everyCUL.
+    Cul,
+    /// Radiocrafts RC1180-MBUS3.
+    Rc1180,
+    /// Any that writes telegrams in bytes.
+    Raw,
+    /// Any that writes them in hexadecimal digits.
+    Hex,
 }
 
 /// At which speed a kind of dongle speaks, in baud.
@@ -92,23 +107,40 @@ enum Speed {
     Only(u32),
     /// This one, unless somebody changed it.
     Usual(u32),
+    /// Whatever its maker chose.
+    Any,
 }
 
 impl ReceiverKind {
     /// All of them, by the words of the configuration.
-    const WORDS: [(&'static str, Self); 3] =
-        [("im871a", Self::Im871a), ("amb8465", Self::Amb8465), ("amb3665", Self::Amb3665)];
+    const WORDS: [(&'static str, Self); 7] = [
+        ("im871a", Self::Im871a),
+        ("amb8465", Self::Amb8465),
+        ("amb3665", Self::Amb3665),
+        ("cul", Self::Cul),
+        ("rc1180", Self::Rc1180),
+        ("raw", Self::Raw),
+        ("hex", Self::Hex),
+    ];
 
     const fn speed(self) -> Speed {
         match self {
             Self::Im871a => Speed::Only(57_600),
             Self::Amb8465 | Self::Amb3665 => Speed::Usual(9_600),
+            Self::Cul => Speed::Usual(38_400),
+            Self::Rc1180 => Speed::Usual(19_200),
+            Self::Raw | Self::Hex => Speed::Any,
         }
     }
 
     /// Whether it is for 169 MHz, not for 868.
     fn is_narrowband(self) -> bool {
         self == Self::Amb3665
+    }
+
+    /// Whether there is nothing to set.
+    fn only_talks(self) -> bool {
+        matches!(self, Self::Raw | Self::Hex)
     }
 
     /// Its word in the configuration.

@@ -3,5 +3,8 @@
 
 mod amber;
 mod bench;
+mod cul;
 mod im871a;
+mod rc1180;
 mod scenarios;
+mod tty;

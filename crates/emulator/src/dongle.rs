@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::{amber::Amber, im871a};
+use crate::{amber::Amber, cul::Cul, im871a, rc1180::Rc1180, tty::Tty};
 
 /// A dongle without its port: bytes in, bytes out, no clock. Plugged in by [`Plugged`](crate::plugged::Plugged).
 pub trait Dongle: fmt::Debug + Send {
@@ -161,6 +161,14 @@ pub enum Kind {
     Amb8465,
     /// Amber AMB3665, for 169 MHz.
     Amb3665,
+    /// A CUL with C mode.
+    Cul,
+    /// Radiocrafts RC1180-MBUS3.
+    Rc1180,
+    /// One that writes telegrams in bytes.
+    Raw,
+    /// One that writes them in hexadecimal digits.
+    Hex,
 }
 
 impl Kind {
@@ -177,6 +185,10 @@ impl Kind {
             Self::Im871a => Box::new(im871a::Device::default()),
             Self::Amb8465 => Box::new(Amber::amb8465()),
             Self::Amb3665 => Box::new(Amber::amb3665()),
+            Self::Cul => Box::new(Cul::default()),
+            Self::Rc1180 => Box::new(Rc1180::default()),
+            Self::Raw => Box::new(Tty::raw(Tty::SPEED)),
+            Self::Hex => Box::new(Tty::hex(Tty::SPEED)),
         }
     }
 
@@ -184,8 +196,9 @@ impl Kind {
     #[must_use]
     pub fn configuration(self) -> String {
         let more = match self {
-            Self::Amb3665 => "modes = \"n-a\"\n",
-            Self::Im871a | Self::Amb8465 => "",
+            Self::Amb3665 => "modes = \"n-a\"\n".to_owned(),
+            Self::Raw | Self::Hex => format!("baud = {}\n", Tty::SPEED),
+            Self::Im871a | Self::Amb8465 | Self::Cul | Self::Rc1180 => String::new(),
         };
         format!("kind = \"{}\"\n{more}", self.name())
     }

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Modes, Receiver, ReceiverKind};
 use crate::receiver::port::{self, Line, Patience, State, Status};
-use crate::receiver::{Amb3665, Amb8465, Channel, Dongle, Fault, Im871a, Listen, RawFrame};
+use crate::receiver::{
+    Amb3665, Amb8465, Channel, Cul, Dongle, Fault, HexTty, Im871a, Listen, RawFrame, RawTty, Rc1180,
+};
 use crate::world::{Clock, Uptime, random};
 
 /// A fault that is over so soon is not worth telling anybody.
@@ -190,6 +192,10 @@ fn dongle(config: &Receiver) -> Box<dyn Dongle> {
         ReceiverKind::Im871a => Box::new(Im871a::new(listen)),
         ReceiverKind::Amb8465 => Box::new(Amb8465::new(listen, config.baud)),
         ReceiverKind::Amb3665 => Box::new(Amb3665::new(channel, config.baud)),
+        ReceiverKind::Cul => Box::new(Cul::new(listen, config.baud)),
+        ReceiverKind::Rc1180 => Box::new(Rc1180::new(listen, config.baud)),
+        ReceiverKind::Raw => Box::new(RawTty::new(config.baud)),
+        ReceiverKind::Hex => Box::new(HexTty::new(config.baud)),
     }
 }
 
