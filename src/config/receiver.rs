@@ -75,6 +75,8 @@ impl Receiver {
 pub enum ReceiverKind {
     /// IMST iM871A-USB.
     Im871a,
+    /// IMST iU891A-XL, iU893A-XL.
+    Iu891a,
 }
 
 /// At which speed a kind of dongle speaks, in baud.
@@ -86,11 +88,12 @@ enum Speed {
 
 impl ReceiverKind {
     /// All of them, by the words of the configuration.
-    const WORDS: [(&'static str, Self); 1] = [("im871a", Self::Im871a)];
+    const WORDS: [(&'static str, Self); 2] = [("im871a", Self::Im871a), ("iu891a", Self::Iu891a)];
 
     const fn speed(self) -> Speed {
         match self {
             Self::Im871a => Speed::Only(57_600),
+            Self::Iu891a => Speed::Only(115_200),
         }
     }
 

@@ -92,6 +92,14 @@ pub enum Fault {
         /// Major and minor number.
         firmware: (u8, u8),
     },
+    /// It says that it cannot listen for what is configured.
+    #[error(
+        "the receiver refuses to listen for what is configured (its status {status}): configure other modes, or update it"
+    )]
+    ModeRefused {
+        /// The status it reported.
+        status: u8,
+    },
     /// It confirmed the settings and then did not have them.
     #[error("the receiver did not take its settings: unplug it for ten seconds; if it stays so, replace it")]
     SettingsRefused,

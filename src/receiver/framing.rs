@@ -33,6 +33,8 @@ pub(super) enum Found<M> {
     Truncated { length: usize },
     /// So many bytes that no message begins with.
     Garbage { length: usize },
+    /// So many bytes that mean nothing, and that dongles send on purpose between messages.
+    Padding { length: usize },
 }
 
 /// What the line brought beside messages, since the start of the process.
@@ -116,6 +118,10 @@ impl Deframer {
                 Found::Incomplete if !*overdue => return None,
                 Found::Incomplete => 1,
                 Found::Garbage { length } => length.max(1),
+                Found::Padding { length } => {
+                    *used += length.max(1);
+                    continue;
+                }
                 Found::BadChecksum { length } => {
                     noise.bad_checksums += 1;
                     length.max(1)

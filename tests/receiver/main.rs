@@ -3,4 +3,5 @@
 
 mod bench;
 mod im871a;
+mod iu891a;
 mod scenarios;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::im871a;
+use crate::{im871a, iu891a};
 
 /// A dongle without its port: bytes in, bytes out, no clock. Plugged in by [`Plugged`](crate::plugged::Plugged).
 pub trait Dongle: fmt::Debug + Send {
@@ -126,6 +126,8 @@ pub enum Kind {
     /// IMST iM871A-USB.
     #[default]
     Im871a,
+    /// IMST iU891A-XL.
+    Iu891a,
 }
 
 impl Kind {
@@ -134,6 +136,7 @@ impl Kind {
     pub fn dongle(self) -> Box<dyn Dongle> {
         match self {
             Self::Im871a => Box::new(im871a::Device::default()),
+            Self::Iu891a => Box::new(iu891a::Device::default()),
         }
     }
 

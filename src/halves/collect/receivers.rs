@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Modes, Receiver, ReceiverKind};
 use crate::receiver::port::{self, Line, Patience, State, Status};
-use crate::receiver::{Dongle, Fault, Im871a, Listen, RawFrame};
+use crate::receiver::{Dongle, Fault, Im871a, Iu891a, Listen, RawFrame};
 use crate::world::{Clock, Uptime, random};
 
 /// A fault that is over so soon is not worth telling anybody.
@@ -164,6 +164,7 @@ fn dongle(config: &Receiver) -> Box<dyn Dongle> {
     let listen = listen(config.modes);
     match config.kind {
         ReceiverKind::Im871a => Box::new(Im871a::new(listen)),
+        ReceiverKind::Iu891a => Box::new(Iu891a::new(listen)),
     }
 }
 
