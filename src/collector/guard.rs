@@ -172,6 +172,12 @@ impl<T> Guard<T> {
         }
     }
 
+    /// The telegram of this counter and digest, if it is held and another may still come.
+    pub fn waiting(&mut self, counter: Option<Counter>, digest: u64) -> Option<&mut T> {
+        let same = |chain: &&mut Chain<T>| chain.last.counter == counter && chain.last.digest == digest;
+        self.chains.iter_mut().find(same)?.waiting.last_mut()
+    }
+
     /// Nothing has contradicted it until now: gives the telegram that waits, if there is just one chain of plausible
     /// ones. Called when a row is written.
     pub fn settle(&mut self) -> Option<T> {

@@ -1,5 +1,6 @@
 //! The collector: frames and time go in, commits come out.
 
+mod echo;
 mod memory;
 mod placing;
 mod report;
@@ -24,6 +25,7 @@ use crate::health::status::Telegrams;
 use crate::keyring::Keyring;
 use crate::store::{Commit, Part, SealedFrame};
 use crate::world::Uptime;
+use echo::Echoes;
 
 pub use memory::Memory;
 
@@ -60,6 +62,7 @@ pub struct Collector {
     times: Times,
     boot: String,
     opener: Opener,
+    echoes: Echoes,
     meters: HashMap<Meter, Box<MeterState>>,
     foreign: HashSet<Meter>,
     counts: Telegrams,
@@ -81,9 +84,13 @@ impl Collector {
     /// Takes a frame without link-layer checksums.
     pub fn hear(&mut self, frame: &[u8], reception: Reception) {
         count(&mut self.counts.heard);
+        if let Some(before) = self.echoes.hear(frame, reception.at) {
+            return self.hear_again(before, frame, reception);
+        }
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
         match self.opener.open(frame, reception, expected) {
             Outcome::Opened(meter, opened) => {
+                self.echoes.opened(meter, &opened);
                 let Some((state, mut desk)) = self.at_work(meter, true) else { return };
                 state.reception.heard(desk.times.steady(reception.at));
                 match state.hear(meter, opened, &mut desk) {
@@ -105,6 +112,7 @@ impl Collector {
             }
             Outcome::Nothing(meter) => self.sign_of_life(meter, reception),
             Outcome::Refused(meter, refusal) => {
+                self.echoes.refused(meter);
                 self.refuse(meter, &refusal, frame, reception);
                 self.count_refused(refusal);
             }

@@ -1,0 +1,131 @@
+//! The same frame a second time: from another receiver that hears the meter, too, or twice from one.
+//!
+//! It counts once, as strongly as the best of them heard it. Whatever a frame is (a fragment of a message, one that no key
+//! opens), its echo goes no further than here.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use wmbus::Meter;
+
+use super::{Collector, count};
+use crate::collector::guard::Counter;
+use crate::collector::open::{Opened, Reception};
+use crate::world::Uptime;
+
+/// Slow lines, and full channels behind them, hand over so much later than fast ones at the most. A meter that sends the
+/// same bytes again later says that they still hold.
+const LATEST: Duration = Duration::from_secs(5);
+/// Frames of that time in the busiest places.
+const MOST: usize = 512;
+
+/// The frames of the last seconds.
+#[derive(Debug, Default)]
+pub(super) struct Echoes {
+    /// Keyed, so that nobody can make a frame that passes for another's echo.
+    digest: RandomState,
+    /// Oldest first.
+    heard: VecDeque<Heard>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    digest: u64,
+    at: Uptime,
+    what: What,
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// Nothing that can be better heard.
+    Other,
+    /// A telegram, which the guard may still hold.
+    Opened(Meter, Option<Counter>, u64),
+    /// Nobody could open it; it may be kept.
+    Refused(Meter),
+}
+
+impl Echoes {
+    /// What became of this frame when it was heard before; `None` if it was not.
+    pub(super) fn hear(&mut self, frame: &[u8], at: Uptime) -> Option<What> {
+        let digest = self.digest.hash_one(frame);
+        let since = |heard: &Heard| at.since(heard.at);
+        while self.heard.len() >= MOST || self.heard.front().is_some_and(|oldest| since(oldest) > LATEST) {
+            self.heard.pop_front();
+        }
+        let before = self.heard.iter().find(|heard| heard.digest == digest && since(heard) <= LATEST);
+        if let Some(before) = before {
+            return Some(before.what);
+        }
+        self.heard.push_back(Heard { digest, at, what: What::Other });
+        None
+    }
+
+    /// The frame that was just heard is this telegram.
+    pub(super) fn opened(&mut self, meter: Meter, opened: &Opened) {
+        self.became(What::Opened(meter, opened.counter, opened.digest));
+    }
+
+    /// The frame that was just heard was not opened.
+    pub(super) fn refused(&mut self, meter: Meter) {
+        self.became(What::Refused(meter));
+    }
+
+    fn became(&mut self, what: What) {
+        if let Some(newest) = self.heard.back_mut() {
+            newest.what = what;
+        }
+    }
+}
+
+impl Collector {
+    pub(super) fn hear_again(&mut self, before: What, frame: &[u8], reception: Reception) {
+        count(&mut self.counts.duplicates);
+        match before {
+            What::Opened(meter, counter, digest) => {
+                let state = self.meters.get_mut(&meter);
+                if let Some(waiting) = state.and_then(|state| state.guard.waiting(counter, digest)) {
+                    waiting.reception.rssi = waiting.reception.rssi.max(reception.rssi);
+                }
+            }
+            What::Refused(meter) => {
+                let state = self.meters.get_mut(&meter);
+                if let Some(sealed) = state.and_then(|state| state.sealed.as_mut()) {
+                    sealed.heard_again(frame, reception.rssi);
+                }
+            }
+            What::Other => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn up(milliseconds: u64) -> Uptime {
+        Uptime(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn only_the_same_bytes_within_seconds_are_an_echo() {
+        let mut echoes = Echoes::default();
+        assert!(echoes.hear(&[1, 2], up(10_000)).is_none());
+        assert!(echoes.hear(&[1, 3], up(10_000)).is_none());
+        assert!(echoes.hear(&[1, 2], up(10_200)).is_some());
+        assert!(echoes.hear(&[1, 3], up(9_900)).is_some(), "a slow line may hand over what it heard earlier");
+        assert!(echoes.hear(&[1, 2], up(15_001)).is_none());
+    }
+
+    #[test]
+    fn however_many_frames_come_it_stays_bounded() {
+        let mut echoes = Echoes::default();
+        for number in 0..10_000_u16 {
+            echoes.hear(&number.to_le_bytes(), up(7));
+        }
+        assert_eq!(echoes.heard.len(), MOST);
+        assert!(echoes.hear(&9_999_u16.to_le_bytes(), up(7)).is_some());
+    }
+}
