@@ -250,6 +250,7 @@ impl<S: Copy> Conversation<S> {
             next = next
                 .min(service.heard.max(service.checked) + self.quiet.ask_after())
                 .min(service.heard + self.patience_with_silence(service));
+            next = P::CHECKED_EVERY.map_or(next, |every| next.min(service.checked + every));
         }
         // Whatever was just done about an overdue silence, the next look has time until then.
         self.deadline = Some(next.max(now + REST));
@@ -282,7 +283,7 @@ impl<S: Copy> Conversation<S> {
                 let before = Service { set_up_again: service.set_up_again + 1, ..service };
                 self.set_up_again(dongle, now, before, out);
             }
-            (None, Some(step)) if unproven >= self.quiet.ask_after() => {
+            (None, Some(step)) if unproven >= self.quiet.ask_after() || service.is_old::<P>(now) => {
                 self.inquire(dongle, now, service, Inquiry { step, asked: 0 }, out);
             }
             _ => self.serve(dongle, now, service),
@@ -441,6 +442,12 @@ impl<S: Copy> Conversation<S> {
         self.phase = Phase::Closed;
         self.deadline = None;
         out.push(Action::Reopen(fault));
+    }
+}
+
+impl<S> Service<S> {
+    fn is_old<P: Protocol<Step = S>>(&self, now: Instant) -> bool {
+        P::CHECKED_EVERY.is_some_and(|every| now.saturating_duration_since(self.checked) >= every)
     }
 }
 

@@ -83,6 +83,17 @@ pub enum Fault {
         /// The module type it reported.
         module_type: u8,
     },
+    /// It speaks as configured, but is another kind.
+    #[error("the receiver is an {is}: configure that kind")]
+    WrongKind {
+        /// What it is.
+        is: &'static str,
+    },
+    /// Its permanent settings let it sleep between telegrams.
+    #[error(
+        "the receiver is set to sleep, and hears nothing meanwhile: turn auto sleep off in its memory with the maker's own tool"
+    )]
+    Sleeps,
     /// The firmware cannot do what is configured.
     #[error(
         "firmware {}.{} cannot listen for C1 and T1 at once (1.4 is the first that can): update the receiver, or configure one link mode",
@@ -92,14 +103,11 @@ pub enum Fault {
         /// Major and minor number.
         firmware: (u8, u8),
     },
-    /// It says that it cannot listen for what is configured.
+    /// Its firmware was built without what is configured.
     #[error(
-        "the receiver refuses to listen for what is configured (its status {status}): configure other modes, or update it"
+        "the receiver's firmware cannot listen for what is configured: configure modes that it knows, or give it a firmware with wM-Bus (C mode for C1)"
     )]
-    ModeRefused {
-        /// The status it reported.
-        status: u8,
-    },
+    NoSuchMode,
     /// It confirmed the settings and then did not have them.
     #[error("the receiver did not take its settings: unplug it for ten seconds; if it stays so, replace it")]
     SettingsRefused,

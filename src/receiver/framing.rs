@@ -29,7 +29,6 @@ pub(super) enum Found<M> {
     /// A message of a wrong checksum, or only noise that looks like one: so many bytes can be no other message's beginning.
     BadChecksum { length: usize },
     /// A message of so many bytes from which the dongle itself left out some.
-    #[expect(dead_code, reason = "the first kind that needs it is still to come")]
     Truncated { length: usize },
     /// So many bytes that no message begins with.
     Garbage { length: usize },

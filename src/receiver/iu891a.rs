@@ -120,7 +120,7 @@ impl Protocol for Talk {
             },
             (Step::Set, GATEWAY, SET_ACTIVE_CONFIG_REPLY) => match status {
                 OK => Answer::Next(Step::Verify),
-                NOT_SUPPORTED | WRONG_PARAMETER => Answer::Refused(Fault::ModeRefused { status }),
+                NOT_SUPPORTED | WRONG_PARAMETER => Answer::Refused(Fault::NoSuchMode),
                 _ => Answer::Unlike,
             },
             (Step::Verify, GATEWAY, GET_ACTIVE_CONFIG_REPLY) if status == OK => {

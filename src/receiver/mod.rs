@@ -4,7 +4,9 @@
 //! come out. One loop ([`port::run`]) drives any of them over a serial line. Every byte of that line is hostile: it is
 //! counted and skipped, never trusted, and nothing here logs above `debug` because of it.
 
+pub mod amber;
 mod conversation;
+pub mod cul;
 mod dongle;
 mod fault;
 mod frame;
@@ -19,6 +21,8 @@ mod quiet;
 #[cfg(test)]
 mod simulation;
 
+pub use amber::{Amb3665, Amb8465, Channel};
+pub use cul::Cul;
 pub use dongle::{Action, CommandBytes, Counters, Dongle, Firmware, Info};
 pub use fault::Fault;
 pub use frame::{FrameBytes, FrameTooLong, LinkCrcs, LinkMode, Listen, RawFrame};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod bench;
+mod cul;
 mod im871a;
 mod iu891a;
 mod scenarios;

@@ -145,6 +145,7 @@ impl Dongle for Device {
             Mode::S1 => 1,
             Mode::T1 => 2,
             Mode::C1FormatA | Mode::C1FormatB => 5,
+            Mode::N1(_) => return Ok(None),
         };
         let rssi = i8::try_from(rssi_dbm.clamp(i8::MIN.into(), i8::MAX.into())).unwrap_or_default();
         let mut body = self.clock.to_le_bytes().to_vec();
@@ -166,7 +167,7 @@ impl Dongle for Device {
             && match link_mode {
                 1 => mode == Mode::S1,
                 2 | 6 => mode == Mode::T1,
-                3 => mode != Mode::S1,
+                3 => matches!(mode, Mode::T1 | Mode::C1FormatA | Mode::C1FormatB),
                 5 => matches!(mode, Mode::C1FormatA | Mode::C1FormatB),
                 _ => false,
             }

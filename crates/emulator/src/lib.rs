@@ -4,10 +4,12 @@
 //! [building](heating) that behaves; a [`Town`](town::Town) is many of them; a [`Player`](player::Player) lets a
 //! [dongle](plugged::Plugged) hear a town, at any speed. [`attack`] forges what anybody can forge without a key.
 
+pub mod amber;
 pub mod attack;
 mod calendar;
 mod chance;
 mod climate;
+pub mod cul;
 pub mod dongle;
 pub mod event;
 pub mod fault;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Modes, Receiver, ReceiverKind};
 use crate::receiver::port::{self, Line, Patience, State, Status};
-use crate::receiver::{Dongle, Fault, Im871a, Iu891a, Listen, RawFrame};
+use crate::receiver::{Amb3665, Amb8465, Channel, Cul, Dongle, Fault, Im871a, Iu891a, Listen, RawFrame};
 use crate::world::{Clock, Uptime, random};
 
 /// A fault that is over so soon is not worth telling anybody.
@@ -161,20 +161,36 @@ impl Wrong<'_> {
 
 /// The driver for a configured receiver.
 fn dongle(config: &Receiver) -> Box<dyn Dongle> {
-    let listen = listen(config.modes);
+    let (listen, channel) = listen(config.modes);
     match config.kind {
         ReceiverKind::Im871a => Box::new(Im871a::new(listen)),
         ReceiverKind::Iu891a => Box::new(Iu891a::new(listen)),
+        ReceiverKind::Amb8465 => Box::new(Amb8465::new(listen, config.baud)),
+        ReceiverKind::Amb3665 => Box::new(Amb3665::new(channel, config.baud)),
+        ReceiverKind::Cul => Box::new(Cul::new(listen, config.baud)),
     }
 }
 
-const fn listen(modes: Modes) -> Listen {
-    match modes {
-        Modes::CAndT => Listen::C1AndT1,
+/// What to listen for at 868 MHz, or on which channel at 169. The configuration has checked that the modes are those of the
+/// receiver's band; the other one is of no interest.
+const fn listen(modes: Modes) -> (Listen, Channel) {
+    let at_868 = match modes {
         Modes::T => Listen::T1,
         Modes::CFormatA => Listen::C1FormatA,
         Modes::CFormatB => Listen::C1FormatB,
         Modes::S => Listen::S1,
         Modes::SM => Listen::S1m,
-    }
+        Modes::CAndT | Modes::Na | Modes::Nb | Modes::Nc | Modes::Nd | Modes::Ne | Modes::Nf => {
+            Listen::C1AndT1
+        }
+    };
+    let at_169 = match modes {
+        Modes::Nb => Channel::B,
+        Modes::Nc => Channel::C,
+        Modes::Nd => Channel::D,
+        Modes::Ne => Channel::E,
+        Modes::Nf => Channel::F,
+        _ => Channel::A,
+    };
+    (at_868, at_169)
 }

@@ -109,7 +109,7 @@ fn other_modules_of_its_family_are_named_and_others_are_refused_before_anything_
 #[test]
 fn a_mode_it_does_not_know_is_a_fault_told_once_a_minute_at_most() {
     let mut world = live(Listen::C1AndT1, Device::default().with_link_modes_up_to(2));
-    assert_eq!(world.faults(), [Fault::ModeRefused { status: 3 }]);
+    assert_eq!(world.faults(), [Fault::NoSuchMode]);
     world.pass(10 * MINUTE);
     assert!(world.reopened.len() <= 11, "{}", world.reopened.len());
 }
