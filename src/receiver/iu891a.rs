@@ -155,6 +155,24 @@ impl Talk {
     }
 }
 
+/// The question that shows whether one is there; it changes nothing.
+pub(super) fn who_is_it() -> CommandBytes {
+    slip::flush().into_iter().chain(slip::request(DEVICE, DEVICE_INFO, &[])).collect()
+}
+
+/// What it is, if an answer to that question is somewhere in the bytes.
+pub(super) fn who(bytes: &[u8]) -> Option<Info> {
+    let answer = |start: usize| {
+        let Found::Whole { message, .. } = Slip.look(bytes.get(start..)?) else { return None };
+        let (&status, body) = message.body.split_first()?;
+        let device_info = (message.sap, message.id, status) == (DEVICE, DEVICE_INFO_REPLY, OK);
+        let &[module_type, ref serial @ ..] = body.first_chunk::<5>().filter(|_| device_info)?;
+        let serial = Some(u32::from_le_bytes(*serial));
+        model(module_type).map(|model| Info { model, firmware: None, serial })
+    };
+    (0..bytes.len()).find_map(answer)
+}
+
 /// The modules that speak this protocol.
 fn model(module_type: u8) -> Option<&'static str> {
     match module_type {

@@ -7,6 +7,7 @@
 pub mod amber;
 mod conversation;
 pub mod cul;
+pub mod detect;
 mod dongle;
 mod fault;
 mod frame;
