@@ -46,10 +46,16 @@ impl Site {
         Self { clock: Some(FastClock::new(crate::clock::START, speed)), ..Self::new() }
     }
 
-    /// A place with the machine's own clock.
+    /// A place with the machine's own clock. Its dongle is of the kind that the environment's `VESI_DONGLE` says, so that
+    /// everything can be tried with any kind.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_dongle(Kind::Im871a)
+        let named = std::env::var("VESI_DONGLE").ok();
+        let kind = named.map_or(Kind::Im871a, |name| {
+            let kind = Kind::all().iter().find(|kind| kind.name() == name);
+            *kind.unwrap_or_else(|| panic!("VESI_DONGLE: there is no {name}"))
+        });
+        Self::with_dongle(kind)
     }
 
     /// The same with another kind of dongle.
@@ -142,9 +148,9 @@ impl Site {
         for (dongle, kind) in [(&self.dongle, self.kind)].into_iter().chain(self.others()) {
             let _ = write!(
                 text,
-                "[[receiver]]\npath = \"{}\"\nkind = \"{}\"\n\n",
+                "[[receiver]]\npath = \"{}\"\n{}\n",
                 dongle.link().display(),
-                kind.name(),
+                kind.configuration(),
             );
         }
         if self.path("meters.csv").exists() {

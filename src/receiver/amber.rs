@@ -20,14 +20,14 @@ use super::{
     machine::{Machine, dongle},
     protocol::{Answer, Heard, Patience, Protocol, Question, SHORTEST_TELEGRAM, Telegram},
 };
-use frame::{ANSWER, Frames, Message};
+use frame::{Frames, Message};
 use memory::{Band, Memory};
 
 const SET_MODE: u8 = 0x04;
-const RESET: u8 = 0x05;
+const RESTART: u8 = 0x05;
 const READ_MEMORY: u8 = 0x0A;
-const SERIAL_NUMBER: u8 = 0x0B;
-const FIRMWARE: u8 = 0x0C;
+const GET_SERIAL_NUMBER: u8 = 0x0B;
+const GET_FIRMWARE: u8 = 0x0C;
 /// From where, and how many bytes: more than the parts for 868 MHz have; they give what they have.
 const ALL_OF_IT: [u8; 2] = [0x00, 0x80];
 
@@ -137,8 +137,8 @@ impl Protocol for Talk {
     fn question(&mut self, step: Step) -> Question<Step> {
         Question::Ask(match step {
             Step::ReadMemory => frame::request(READ_MEMORY, &ALL_OF_IT),
-            Step::Firmware => frame::request(FIRMWARE, &[]),
-            Step::Serial => frame::request(SERIAL_NUMBER, &[]),
+            Step::Firmware => frame::request(GET_FIRMWARE, &[]),
+            Step::Serial => frame::request(GET_SERIAL_NUMBER, &[]),
             Step::SetMode => frame::request(SET_MODE, &[self.mode]),
         })
     }
@@ -165,18 +165,18 @@ impl Protocol for Talk {
 
     fn answer(&mut self, step: Step, message: Message<'_>) -> Answer<Step> {
         let Message::Framed { command, payload } = message else { return Answer::None };
-        match (step, command & !ANSWER, payload) {
-            (Step::ReadMemory, READ_MEMORY, _) => self.read(payload),
-            (Step::Firmware, FIRMWARE, &[major, minor, patch]) => {
+        match (step, command, payload) {
+            (Step::ReadMemory, frame::MEMORY, _) => self.read(payload),
+            (Step::Firmware, frame::FIRMWARE, &[major, minor, patch]) => {
                 self.info.firmware = Some(Firmware::new(format_args!("{major}.{minor}.{patch}")));
                 Answer::Next(Step::Serial)
             }
-            (Step::Serial, SERIAL_NUMBER, &[a, b, c, d]) => {
+            (Step::Serial, frame::SERIAL_NUMBER, &[a, b, c, d]) => {
                 self.info.serial = Some(u32::from_be_bytes([a, b, c, d]));
                 Answer::Next(Step::SetMode)
             }
-            (Step::SetMode, SET_MODE, [0]) => Answer::Done,
-            (Step::SetMode, SET_MODE, _) => Answer::Unlike,
+            (Step::SetMode, frame::MODE_SET, [0]) => Answer::Done,
+            (Step::SetMode, frame::MODE_SET, _) => Answer::Unlike,
             _ => Answer::None,
         }
     }
@@ -186,7 +186,7 @@ impl Protocol for Talk {
     }
 
     fn reset(&self) -> Option<CommandBytes> {
-        Some(frame::request(RESET, &[]))
+        Some(frame::request(RESTART, &[]))
     }
 
     fn info(&self) -> Info {

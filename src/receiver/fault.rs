@@ -72,13 +72,14 @@ pub enum Fault {
         "the receiver stopped answering and is being started again: nothing to do unless it happens often"
     )]
     StoppedAnswering,
-    /// It answers and keeps its settings, but hears nothing where it used to hear meters.
+    /// It answers, or cannot be asked, but hears nothing where it used to hear meters.
     #[error(
-        "the receiver answers but has heard no meter for {hours} h: check its antenna, then unplug it for ten seconds"
+        "the receiver has heard no meter for {}: check its antenna, then unplug it for ten seconds",
+        if *minutes < 120 { format!("{minutes} min") } else { format!("{} h", minutes / 60) }
     )]
     Deaf {
-        /// Full hours of silence.
-        hours: u64,
+        /// Full minutes of silence.
+        minutes: u64,
     },
     /// It is another module than configured.
     #[error(
@@ -116,4 +117,15 @@ pub enum Fault {
     /// It confirmed the settings and then did not have them.
     #[error("the receiver did not take its settings: unplug it for ten seconds; if it stays so, replace it")]
     SettingsRefused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_told_in_minutes_then_in_hours() {
+        let text = |minutes| Fault::Deaf { minutes }.to_string();
+        assert!(text(119).contains("for 119 min:") && text(125).contains("for 2 h:"), "{}", text(125));
+    }
 }

@@ -256,15 +256,28 @@ pub(super) fn a_deaf_dongle_is_set_up_again_reopened_and_restarted_once(kind: &K
     world.pass(15 * MINUTE + 10 * SECOND);
     assert_eq!((world.driver.counters().restarts, world.reopened.len()), (u64::from(kind.asks), 0));
     world.pass(46 * MINUTE);
-    assert_eq!(world.faults(), [Fault::Deaf { hours: 1 }]);
+    assert_eq!(world.faults(), [Fault::Deaf { minutes: 60 }]);
     assert_eq!(kind.restarts(&world), 0);
     world.pass(6 * HOUR);
     assert_eq!(kind.restarts(&world), usize::from(kind.restart.is_some()), "once in a silence");
     assert!(world.faults().iter().all(|fault| matches!(fault, Fault::Deaf { .. })));
+    assert!(world.driver.counters().deaf >= Some(60));
     world.hears = true;
     world.telegram();
     world.pass(3 * SECOND);
+    assert_eq!(world.driver.counters().deaf, None);
     assert_eq!(world.heard.len(), 3601);
+}
+
+pub(super) fn a_limit_that_was_set_counts_instead_of_what_is_usual(kind: &Kind) {
+    let mut driver = (kind.driver)();
+    driver.silent_after(5 * HOUR);
+    let mut world = World::new(driver, (kind.device)());
+    world.telegrams(SECOND, HOUR);
+    world.pass(5 * HOUR - SECOND);
+    assert_eq!(world.faults(), []);
+    world.pass(MINUTE);
+    assert_eq!(world.faults(), [Fault::Deaf { minutes: 300 }]);
 }
 
 pub(super) fn a_site_without_meters_is_reset_once_a_day_at_most(kind: &Kind) {
@@ -362,6 +375,11 @@ macro_rules! lives {
         #[test]
         fn a_deaf_dongle_is_set_up_again_reopened_and_restarted_once() {
             $crate::receiver::simulation::a_deaf_dongle_is_set_up_again_reopened_and_restarted_once(&$kind);
+        }
+
+        #[test]
+        fn a_limit_that_was_set_counts_instead_of_what_is_usual() {
+            $crate::receiver::simulation::a_limit_that_was_set_counts_instead_of_what_is_usual(&$kind);
         }
 
         #[test]

@@ -4,13 +4,14 @@ use emulator::cul::Cul as Stick;
 use vesigate::receiver::{Cul, Fault, Listen};
 
 use crate::{
-    bench::{Kind, Site},
+    bench::{C1_AND_T1, Kind, Site},
     scenarios::scenarios,
 };
 
 const KIND: Kind = Kind {
     driver: || Box::new(Cul::new(Listen::C1AndT1, 38_400)),
     device: || Box::new(Stick::default()),
+    modes: C1_AND_T1,
     speed: 38_400,
     asks: true,
     // The collector checks the CRCs, which are left in.

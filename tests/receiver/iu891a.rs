@@ -4,13 +4,14 @@ use emulator::{fault::Fault as Wrong, iu891a::Device};
 use vesigate::receiver::{Fault, Iu891a, Listen};
 
 use crate::{
-    bench::{Kind, Site},
+    bench::{C1_AND_T1, Kind, Site},
     scenarios::scenarios,
 };
 
 const KIND: Kind = Kind {
     driver: || Box::new(Iu891a::new(Listen::C1AndT1)),
     device: || Box::new(Device::default()),
+    modes: C1_AND_T1,
     speed: 115_200,
     asks: true,
     checksum: true,

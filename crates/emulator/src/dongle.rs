@@ -168,6 +168,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
+
     /// One as it is found in the field.
     #[must_use]
     pub fn dongle(self) -> Box<dyn Dongle> {
@@ -178,6 +184,16 @@ impl Kind {
             Self::Amb3665 => Box::new(Amber::amb3665()),
             Self::Cul => Box::new(Cul::default()),
         }
+    }
+
+    /// How vesigate's configuration describes it, besides its path: lines of `[[receiver]]`.
+    #[must_use]
+    pub fn configuration(self) -> String {
+        let more = match self {
+            Self::Amb3665 => "modes = \"n-a\"\n",
+            Self::Im871a | Self::Iu891a | Self::Amb8465 | Self::Cul => "",
+        };
+        format!("kind = \"{}\"\n{more}", self.name())
     }
 
     /// Its name.

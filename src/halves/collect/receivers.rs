@@ -97,7 +97,10 @@ impl Running {
         let line = Line { name: name.clone(), path: config.path.clone(), patience: Patience::default() };
         let (sender, status) = watch::channel(Status::new());
         let stop = CancellationToken::new();
-        let dongle = dongle(&config);
+        let mut dongle = dongle(&config);
+        if let Some(limit) = config.silent_after {
+            dongle.silent_after(limit);
+        }
         let random = || u32::from_le_bytes(random());
         let task = tokio::spawn(port::run(line, dongle, telegrams, sender, random, stop.clone()));
         Self { config, name, status, works: (true, clock.uptime()), stop, task }
@@ -119,10 +122,9 @@ impl Running {
             self.works = (works, now);
         }
         let fault = fault.filter(|_| now.since(self.works.1) >= PATIENCE);
-        let (gone, deaf) = match fault {
-            Some(fault @ Fault::Deaf { .. }) => (None, Some(fault.to_string())),
-            fault => (fault.map(ToString::to_string), None),
-        };
+        let gone = fault.filter(|fault| !matches!(fault, Fault::Deaf { .. })).map(ToString::to_string);
+        // Opened anew it is ready at once, and as deaf as before.
+        let deaf = status.counters.deaf.map(|minutes| Fault::Deaf { minutes }.to_string());
         Wrong { name: &self.name, gone, deaf }
     }
 
@@ -135,9 +137,15 @@ impl Running {
             }
             State::Faulty(Fault::Deaf { .. }) => (ReceiverState::Receiving, None),
             State::Faulty(
-                Fault::NoAnswer | Fault::Stuck | Fault::StoppedAnswering | Fault::SettingsRefused,
-            ) => (ReceiverState::Mute, None),
-            State::Faulty(_) => (ReceiverState::Gone, None),
+                Fault::NotFound { .. }
+                | Fault::NoPermission { .. }
+                | Fault::Busy { .. }
+                | Fault::NotASerialPort { .. }
+                | Fault::Io { .. }
+                | Fault::Gone,
+            ) => (ReceiverState::Gone, None),
+            // Its port is there.
+            State::Faulty(_) => (ReceiverState::Mute, None),
         };
         Told {
             name: self.name.clone(),

@@ -17,8 +17,12 @@ use crate::receiver::{
 
 /// A received telegram.
 pub(super) const TELEGRAM: u8 = 0x03;
-/// What marks an answer: it is the command with this bit set.
-pub(super) const ANSWER: u8 = 0x80;
+/// Answers: the command with its highest bit set.
+pub(super) const MODE_SET: u8 = 0x84;
+pub(super) const RESTARTS: u8 = 0x85;
+pub(super) const MEMORY: u8 = 0x8A;
+pub(super) const SERIAL_NUMBER: u8 = 0x8B;
+pub(super) const FIRMWARE: u8 = 0x8C;
 
 const START: u8 = 0xFF;
 /// C, M and A field.
@@ -90,25 +94,63 @@ pub(super) fn rssi_dbm(raw: u8) -> i16 {
 
 /// `None` while bytes are missing.
 fn framed(bytes: &[u8]) -> Option<Found<Message<'_>>> {
-    let (&command, rest) = bytes.get(1..)?.split_first()?;
-    if !known(command) {
-        return Some(Found::Garbage { length: 1 });
+    let (command, payload) = match frame_at(bytes) {
+        Frame::None => return Some(Found::Garbage { length: 1 }),
+        Frame::Incomplete { .. } => return None,
+        Frame::BadChecksum => return Some(Found::BadChecksum { length: 1 }),
+        Frame::Whole { command, payload } => (command, payload),
+    };
+    let (message, length) = (Message::Framed { command, payload }, payload.len() + 4);
+    // A frame cut short, followed by one that begins alike as all of the same meter do, has a right checksum: what is the
+    // same in both cancels out. So another frame that begins inside, and is right, is the real one.
+    let mut undecided = false;
+    for start in 1..length - 1 {
+        match frame_at(bytes.get(start..).unwrap_or_default()) {
+            Frame::Whole { .. } => return Some(Found::Garbage { length: start }),
+            // A start alone says too little to wait for.
+            Frame::Incomplete { plausible: true } => undecided = true,
+            _ => {}
+        }
     }
-    let (&length, rest) = rest.split_first()?;
-    let (payload, rest) = rest.split_at_checked(usize::from(length))?;
-    let covered = bytes.len() - rest.len();
-    if checksum(bytes.get(..covered)?) != *rest.first()? {
-        return Some(Found::BadChecksum { length: 1 });
-    }
-    Some(Found::Whole { message: Message::Framed { command, payload }, length: covered + 1 })
+    Some(if undecided { Found::Likely { message, length } } else { Found::Whole { message, length } })
 }
 
-/// Telegrams and the answers to all commands of the manuals. Some firmware sends indications of its own; they are skipped
-/// like noise.
-fn known(command: u8) -> bool {
-    command == TELEGRAM
-        || (command & ANSWER != 0
-            && matches!(command & !ANSWER, 0x00 | 0x04..=0x06 | 0x09..=0x0D | 0x10 | 0x11 | 0x30 | 0x31 | 0x50..=0x52))
+enum Frame<'a> {
+    Whole { command: u8, payload: &'a [u8] },
+    Incomplete { plausible: bool },
+    BadChecksum,
+    None,
+}
+
+/// What frame the first byte is the beginning of.
+fn frame_at(bytes: &[u8]) -> Frame<'_> {
+    let (start, command, length) = (bytes.first(), bytes.get(1).copied(), bytes.get(2).copied());
+    if start != Some(&START) || command.is_some_and(|command| !may_be(command, length)) {
+        return Frame::None;
+    }
+    let whole = || {
+        let (covered, rest) = bytes.split_at_checked(usize::from(length?) + 3)?;
+        Some((command?, covered.get(3..)?, checksum(covered) == *rest.first()?))
+    };
+    match whole() {
+        Some((command, payload, true)) => Frame::Whole { command, payload },
+        Some((_, _, false)) => Frame::BadChecksum,
+        None => Frame::Incomplete { plausible: command.is_some() },
+    }
+}
+
+/// Telegrams, and the answers to what is asked here, each of its own length. Some firmware sends indications of its own; they
+/// are skipped like noise. A checksum of eight bits makes it worth while to look closely.
+fn may_be(command: u8, length: Option<u8>) -> bool {
+    let lengths = match command {
+        TELEGRAM => SHORTEST..=u8::MAX,
+        MODE_SET | RESTARTS => 1..=1,
+        MEMORY => 2..=u8::MAX,
+        SERIAL_NUMBER => 4..=4,
+        FIRMWARE => 3..=3,
+        _ => return false,
+    };
+    length.is_none_or(|length| lengths.contains(&length))
 }
 
 /// `None` while bytes are missing. Since there is no checksum, everything that can be wrong with a beginning is looked at.
@@ -123,13 +165,31 @@ fn transparent(bytes: &[u8], rssi: bool) -> Option<Found<Message<'_>>> {
         return Some(Found::Garbage { length: 1 });
     }
     let length = usize::from(length) + 1;
-    let telegram = bytes.get(1..length)?;
-    Some(Found::Whole { message: Message::Transparent(telegram), length })
+    let whole = bytes.get(..length)?;
+    // A false or broken beginning must not swallow the telegrams behind it.
+    if let Some(start) = (1..length).find(|start| whole.get(*start..).is_some_and(surely_begins)) {
+        return Some(Found::Garbage { length: start });
+    }
+    Some(Found::Whole { message: Message::Transparent(whole.get(1..)?), length })
 }
 
-/// C fields of meters (EN 13757-4): SND-NR, SND-IR, ACC-NR, ACC-DMD, ACK, RSP-UD.
+/// Whether this is the beginning of a telegram without much doubt: a meter's unasked message, a manufacturer, eight decimal
+/// digits, a known device type, a CI field with which such messages go on. Of random bytes one in a million is.
+fn surely_begins(bytes: &[u8]) -> bool {
+    let Some(&[length, control, low, high, a, b, c, d, _version, device, ci]) = bytes.first_chunk() else {
+        return false;
+    };
+    length >= SHORTEST
+        && matches!(control, 0x44 | 0x46)
+        && three_letters(u16::from_le_bytes([low, high]))
+        && [a, b, c, d].into_iter().all(|byte| byte >> 4 <= 9 && byte & 0x0F <= 9)
+        && device <= 0x37
+        && matches!(ci, 0x72 | 0x78..=0x7A | 0x8C..=0x90)
+}
+
+/// C fields of meters that send something (EN 13757-4): SND-NR, SND-IR, ACC-NR, ACC-DMD, RSP-UD.
 fn sent_by_meters(control: u8) -> bool {
-    matches!(control, 0x44 | 0x46 | 0x47 | 0x48 | 0x00 | 0x08 | 0x10 | 0x18 | 0x20 | 0x28 | 0x30 | 0x38)
+    matches!(control, 0x44 | 0x46 | 0x47 | 0x48 | 0x08 | 0x18 | 0x28 | 0x38)
 }
 
 /// A manufacturer is three letters of five bits each; the highest bit may be set for an address that is unique only within

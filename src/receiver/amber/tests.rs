@@ -131,6 +131,43 @@ fn answers_behind_the_garbage_that_real_modules_send_are_found() {
 }
 
 #[test]
+fn a_frame_cut_short_does_not_take_the_next_of_its_meter_along() {
+    let mut world = live(Listen::T1, Amber::amb8465());
+    let frame = hex(&format!("FF 03 2B {MULTICAL} 10 32"));
+    for cut in 1..frame.len() {
+        let (before, counters) = (world.heard.len(), world.driver.counters());
+        world.bytes(&[&frame[..cut], &frame].concat());
+        world.pass(3 * SECOND);
+        assert_eq!(world.heard.len(), before + 1, "{cut} bytes came");
+        assert!(world.driver.counters().garbage_bytes > counters.garbage_bytes);
+    }
+}
+
+#[test]
+fn a_telegram_that_holds_the_start_of_a_frame_waits_for_what_follows_and_is_taken() {
+    let mut world = live(Listen::T1, Amber::amb8465());
+    let telegram = hex("0E 44 2D 2C 99 87 34 76 1B 16 78 FF 03 40 00");
+    let frame = world.device.hear(Mode::T1, &telegram, -66, 9_600).unwrap().unwrap();
+    world.bytes(&frame);
+    assert_eq!(world.heard.len(), 0);
+    world.pass(3 * SECOND);
+    assert_eq!(*world.heard[0].bytes, telegram);
+}
+
+#[test]
+fn a_transparent_length_that_is_too_long_takes_one_telegram_along_at_most() {
+    let mut world = live(Listen::T1, Amber::amb8465().as_delivered());
+    let telegram = [&[0x2A], hex(MULTICAL).as_slice()].concat();
+    for length in 0x2B..=0xFE {
+        let before = world.heard.iter().filter(|frame| *frame.bytes == *telegram).count();
+        world.bytes(&[&[length], &telegram[1..], &telegram.repeat(7)].concat());
+        world.pass(3 * SECOND);
+        let after = world.heard.iter().filter(|frame| *frame.bytes == *telegram).count();
+        assert!(after - before >= 6, "{length}: {} of 7", after - before);
+    }
+}
+
+#[test]
 fn a_telegram_before_its_output_is_known_is_left_alone() {
     let mut world = live(Listen::C1AndT1, Amber::amb8465().fast());
     world.bytes(&hex(&format!("FF 03 2B {MULTICAL} 10 32")));
@@ -226,7 +263,7 @@ proptest! {
         world.pass(3 * SECOND);
         let whole = world.heard.iter().filter(|frame| frame.bytes.get(1..10) == Some(&TELEGRAM[1..])).count();
         // The checksum of a false frame is right once in 256 times; it may then hide those that it covers.
-        prop_assert!(whole + 2 >= sent, "{whole} of {sent}");
+        prop_assert!(whole + 1 >= sent, "{whole} of {sent}");
     }
 
     #[test]

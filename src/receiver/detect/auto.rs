@@ -30,6 +30,7 @@ pub struct Auto {
     unanswered: usize,
     /// The actions of one call, before they are handed on.
     actions: Vec<Action>,
+    silent_after: Option<Duration>,
     patience: u32,
 }
 
@@ -63,6 +64,7 @@ impl Auto {
             before: Counters::default(),
             unanswered: 0,
             actions: Vec::new(),
+            silent_after: None,
             patience: 1,
         }
     }
@@ -113,7 +115,12 @@ impl Auto {
         if !same {
             self.forget();
             match (self.make)(&found) {
-                Some(driver) => self.known = Some((found, driver)),
+                Some(mut driver) => {
+                    if let Some(limit) = self.silent_after {
+                        driver.silent_after(limit);
+                    }
+                    self.known = Some((found, driver));
+                }
                 None => return self.fail(Fault::WrongKind { is: found.kind.name() }, now, out),
             }
         }
@@ -162,6 +169,13 @@ impl Dongle for Auto {
             (_, Some((_, driver))) => driver.baud(),
             // It is set before anything is said.
             _ => 9_600,
+        }
+    }
+
+    fn silent_after(&mut self, limit: Duration) {
+        self.silent_after = Some(limit);
+        if let Some((_, driver)) = &mut self.known {
+            driver.silent_after(limit);
         }
     }
 
@@ -219,6 +233,7 @@ fn joined(before: Counters, now: Counters) -> Counters {
         short_frames: before.short_frames + now.short_frames,
         partial_frames: before.partial_frames + now.partial_frames,
         restarts: before.restarts + now.restarts,
+        deaf: now.deaf,
         last_heard: before.last_heard.max(now.last_heard),
     }
 }
