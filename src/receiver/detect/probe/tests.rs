@@ -140,7 +140,7 @@ fn nobody_at_all_is_found_out_within_five_seconds_whatever_was_in_question() {
             .collect();
         let talk = talk(&kinds, &mut Silent, false);
         assert!(talk.took < Duration::from_secs(5), "{kinds:?} took {:?}", talk.took);
-        assert!(talk.took > Duration::from_secs(1), "{kinds:?} took {:?}", talk.took);
+        assert!(kinds.len() > 1 || talk.said.len() >= 4, "one kind alone is asked several times: {kinds:?}");
     }
 }
 
