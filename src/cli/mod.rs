@@ -4,6 +4,7 @@ mod daemon;
 mod decode;
 mod keys;
 mod log;
+mod receivers;
 mod status;
 
 use std::ffi::OsString;
@@ -46,6 +47,7 @@ enum Command {
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
     Status(status::Status),
+    Receivers(receivers::Receivers),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -72,6 +74,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Collect(run) => run.run(&[Half::Collect]),
         Command::Deliver(run) => run.run(&[Half::Deliver]),
         Command::Status(status) => status.run(),
+        Command::Receivers(receivers) => receivers.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };

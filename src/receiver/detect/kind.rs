@@ -1,5 +1,7 @@
 //! Which kinds of receivers can be found out, and what USB numbers and names say about them.
 
+use crate::receiver::Info;
+
 /// A kind of receiver that shows itself when asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
 pub enum Kind {
@@ -21,6 +23,17 @@ impl Kind {
     /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Amb8465, Self::Amb3665, Self::Im871a, Self::Rc1180, Self::Cul, Self::Iu891a];
+
+    /// The kind that says this of itself.
+    pub fn of(info: &Info) -> Option<Self> {
+        let named = Self::ALL.into_iter().find(|kind| info.model == kind.name());
+        // The others of two families have names of their own.
+        named.or(match info.model.get(..3)? {
+            "AMB" => Some(Self::Amb8465),
+            "iU8" | "iM8" => Some(Self::Iu891a),
+            _ => None,
+        })
+    }
 
     /// Its word in the configuration.
     pub fn word(self) -> &'static str {

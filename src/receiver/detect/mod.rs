@@ -90,7 +90,7 @@ pub async fn detect(system: &System, wishes: &Wishes) -> std::io::Result<Vec<Det
     let ports = system.ports()?;
     let mut detected = Vec::new();
     for port in ports {
-        let named = wishes.only.iter().any(|path| leads_to(path, &port));
+        let named = wishes.only.iter().any(|path| port.is_at(path));
         if !wishes.only.is_empty() && !named {
             continue;
         }
@@ -146,18 +146,10 @@ async fn look(system: &System, port: &Port, wishes: &Wishes, named: bool) -> Wha
 impl Exempt {
     fn covers(&self, port: &Port) -> bool {
         match self {
-            Self::Path(path) => leads_to(path, port),
+            Self::Path(path) => port.is_at(path),
             Self::Usb(vendor, product) => port.usb.as_ref().is_some_and(|usb| usb.id == (*vendor, *product)),
         }
     }
-}
-
-/// Whether a path is one of a port's names, or leads to it.
-fn leads_to(path: &Path, port: &Port) -> bool {
-    let names = [Some(&port.device), port.by_id.as_ref(), port.by_path.as_ref()];
-    names.into_iter().flatten().any(|name| name == path)
-        || std::fs::canonicalize(path)
-            .is_ok_and(|to| std::fs::canonicalize(&port.device).is_ok_and(|own| own == to))
 }
 
 #[cfg(test)]

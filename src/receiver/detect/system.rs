@@ -176,6 +176,15 @@ impl System {
 }
 
 impl Port {
+    /// Whether a path is one of its names, or leads to it.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let leads_here = || {
+            fs::canonicalize(path).is_ok_and(|to| fs::canonicalize(&self.device).is_ok_and(|own| own == to))
+        };
+        let names = [Some(&self.device), self.by_id.as_ref(), self.by_path.as_ref()];
+        names.into_iter().flatten().any(|name| name == path) || leads_here()
+    }
+
     fn stable_name(&self, clash: bool) -> PathBuf {
         let own = !clash && self.usb.as_ref().is_some_and(Usb::has_own_serial);
         let by_id = self.by_id.as_ref();
