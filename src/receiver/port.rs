@@ -142,7 +142,10 @@ pub async fn run(
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = driver.wait(wait) => {}
+            appeared = driver.wait(wait) => if appeared {
+                // Whatever was wrong before, this is another plugging in. It may still be in somebody's hands: udev's, say.
+                backoff.reset();
+            },
         }
     }
 }
@@ -305,17 +308,18 @@ impl<D: Dongle> Driver<D> {
         });
     }
 
-    /// Until the time is over, or another device node is there than the one that was tried.
-    async fn wait(&self, wait: Duration) {
+    /// Until the time is over, or another device node is there than the one that was tried: then it is `true`.
+    async fn wait(&self, wait: Duration) -> bool {
         let over = now() + wait;
         while now() < over {
             let left = over.saturating_duration_since(now());
             time::sleep(left.min(self.line.patience.look)).await;
             let there = Node::at(&self.line.path);
             if there.is_some() && there != self.node {
-                return;
+                return true;
             }
         }
+        false
     }
 }
 
