@@ -188,7 +188,7 @@ impl Port {
     fn stable_name(&self, clash: bool) -> PathBuf {
         let own = !clash && self.usb.as_ref().is_some_and(Usb::has_own_serial);
         let by_id = self.by_id.as_ref();
-        let best = by_id.filter(|_| own).or(self.by_path.as_ref()).or(by_id.filter(|_| !clash));
+        let best = by_id.filter(|_| own).or(self.by_path.as_ref()).or_else(|| by_id.filter(|_| !clash));
         best.unwrap_or(&self.device).clone()
     }
 }
