@@ -14,15 +14,15 @@ use hil_tests::clock::START;
 use hil_tests::{Broker, FastClock, Gateway, Half, Portal, Site, SmtpServer};
 
 /// Hours that pass before it is looked.
-const HOURS: i64 = 3;
-const SPEED: u32 = 20;
+const HOURS: i64 = 1;
+const SPEED: u32 = 40;
 
 #[tokio::main]
 async fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
     let meters = numbers.next().unwrap_or(1000);
     let keys = numbers.next().unwrap_or(meters);
-    println!("{meters} meters heard, {keys} keys, {HOURS} hours at {SPEED} times their pace");
+    println!("{meters} meters heard, {keys} keys, {HOURS} hour at {SPEED} times their pace");
     look(meters, keys, &[Half::Both]).await;
     look(meters, keys, &[Half::Collect, Half::Deliver]).await;
 }
