@@ -99,6 +99,8 @@ pub enum ReceiverKind {
     Amb3665,
     /// CUL, nanoCUL, everyCUL.
     Cul,
+    /// Radiocrafts RC1180-MBUS3.
+    Rc1180,
 }
 
 /// At which speed a kind of dongle speaks, in baud.
@@ -114,13 +116,14 @@ enum Speed {
 
 impl ReceiverKind {
     /// All of them, by the words of the configuration.
-    const WORDS: [(&'static str, Self); 6] = [
+    const WORDS: [(&'static str, Self); 7] = [
         ("auto", Self::Auto),
         ("im871a", Self::Im871a),
         ("iu891a", Self::Iu891a),
         ("amb8465", Self::Amb8465),
         ("amb3665", Self::Amb3665),
         ("cul", Self::Cul),
+        ("rc1180", Self::Rc1180),
     ];
 
     const fn speed(self) -> Speed {
@@ -130,6 +133,7 @@ impl ReceiverKind {
             Self::Iu891a => Speed::Only(115_200),
             Self::Amb8465 | Self::Amb3665 => Speed::Usual(9_600),
             Self::Cul => Speed::Usual(38_400),
+            Self::Rc1180 => Speed::Usual(19_200),
         }
     }
 

@@ -109,6 +109,14 @@ pub enum Fault {
         /// Major and minor number.
         firmware: (u8, u8),
     },
+    /// A permanent setting keeps it from handing over what meters send.
+    #[error(
+        "the receiver's permanent settings are not those of a receiver: {setting}; correct that with the maker's own tool"
+    )]
+    Unfit {
+        /// Which one, and how it has to be.
+        setting: &'static str,
+    },
     /// Its firmware was built without what is configured.
     #[error(
         "the receiver's firmware cannot listen for what is configured: configure modes that it knows, or give it a firmware with wM-Bus (C mode for C1)"

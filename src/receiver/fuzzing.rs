@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crc::{CRC_16_IBM_SDLC, Crc};
+use crc::{CRC_16_EN_13757, CRC_16_IBM_SDLC, Crc};
 
-use super::{Action, Amb8465, Cul, Dongle, FrameBytes, Im871a, Iu891a, Listen};
+use super::{Action, Amb8465, Cul, Dongle, FrameBytes, Im871a, Iu891a, Listen, Rc1180};
 
 /// Any bytes from an iM871A: no panic, bounded output, and the telegrams do not depend on how the bytes were split.
 pub fn im871a(bytes: &[u8]) {
@@ -153,6 +153,65 @@ pub fn cul_lines(bytes: &[u8]) {
     cul(&line);
 }
 
+/// Any bytes from an RC1180.
+pub fn rc1180(bytes: &[u8]) {
+    let heard = any_bytes(|| rc1180_ready(0), bytes);
+    assert!(heard.len() <= bytes.len() / 10, "a telegram takes at least 10 bytes on the line");
+}
+
+/// Any bytes from one that puts CRCs behind its telegrams.
+pub fn rc1180_with_crc(bytes: &[u8]) {
+    let heard = any_bytes(|| rc1180_ready(8), bytes);
+    assert!(heard.len() <= bytes.len() / 12, "a telegram takes at least 12 bytes on the line");
+}
+
+/// Bytes as the ingredients of telegrams, without CRCs and with such.
+pub fn rc1180_telegrams(bytes: &[u8]) {
+    let line = telegrams(bytes);
+    rc1180(&line);
+    let mut with_crcs = Vec::new();
+    for piece in line.chunks(40) {
+        let Ok(length) = u8::try_from(piece.len() + 1) else { continue };
+        with_crcs.extend([length + 2, 0x44]);
+        with_crcs.extend(piece);
+        let covered = [&[length, 0x44], piece].concat();
+        with_crcs.extend(EN_13757.checksum(&covered).to_le_bytes());
+    }
+    rc1180_with_crc(&with_crcs);
+}
+
+/// One that has said what it attaches, and is set up.
+fn rc1180_ready(interface: u8) -> Box<dyn Dongle> {
+    let mut dongle: Box<dyn Dongle> = Box::new(Rc1180::new(Listen::C1AndT1, 19_200));
+    let mut memory = [0xFF; 257];
+    for (address, value) in [(0x12, 1), (0x36, interface), (0x3D, 2), (0x3F, 0), (0x100, b'>')] {
+        memory.iter_mut().skip(address).take(1).for_each(|byte| *byte = value);
+    }
+    let (mut out, now) = (Vec::new(), Instant::now());
+    dongle.opened(now, &mut out);
+    for answer in [b">", &memory[..], b">", b">"] {
+        dongle.bytes(now, answer, &mut out);
+    }
+    assert!(out.iter().any(|action| matches!(action, Action::Ready(_))));
+    dongle
+}
+
+/// Bytes as the ingredients of a line of telegrams without any frame: what is wrong with each, its length, the telegram.
+fn telegrams(bytes: &[u8]) -> Vec<u8> {
+    let (mut line, mut rest) = (Vec::new(), bytes);
+    while let Some(([kind, length], tail)) = rest.split_first_chunk::<2>() {
+        let (body, tail) = tail.split_at(tail.len().min(usize::from(*length)));
+        rest = tail;
+        let said = u8::try_from(body.len() + 3).unwrap_or(u8::MAX);
+        line.push(if kind & 0x03 == 0 { *length } else { said });
+        line.push(if kind & 0x0C == 0 { *kind } else { 0x44 });
+        line.extend(if kind & 0x30 == 0 { [*kind; 2] } else { [0x2D, 0x2C] });
+        line.extend(body);
+    }
+    line
+}
+
+const EN_13757: Crc<u16> = Crc::<u16>::new(&CRC_16_EN_13757);
 const X25: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_SDLC);
 
 /// Any bytes from any dongle whose port is open: no panic, bounded output, and the telegrams do not depend on how the bytes

@@ -5,6 +5,7 @@
 //! counted and skipped, never trusted, and nothing here logs above `debug` because of it.
 
 pub mod amber;
+mod bare;
 mod conversation;
 pub mod cul;
 pub mod detect;
@@ -19,6 +20,7 @@ mod machine;
 pub mod port;
 mod protocol;
 mod quiet;
+pub mod rc1180;
 #[cfg(test)]
 mod simulation;
 
@@ -29,3 +31,4 @@ pub use fault::Fault;
 pub use frame::{FrameBytes, FrameTooLong, LinkCrcs, LinkMode, Listen, RawFrame};
 pub use im871a::Im871a;
 pub use iu891a::Iu891a;
+pub use rc1180::Rc1180;

@@ -11,8 +11,8 @@ use crate::{
 const KIND: Kind = Kind {
     driver: || Box::new(Cul::new(Listen::C1AndT1, 38_400)),
     device: || Box::new(Stick::default()),
-    modes: C1_AND_T1,
     speed: 38_400,
+    modes: C1_AND_T1,
     asks: true,
     // The collector checks the CRCs, which are left in.
     checksum: false,

@@ -6,4 +6,5 @@ mod bench;
 mod cul;
 mod im871a;
 mod iu891a;
+mod rc1180;
 mod scenarios;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::{amber::Amber, cul::Cul, im871a, iu891a};
+use crate::{amber::Amber, cul::Cul, im871a, iu891a, rc1180::Rc1180};
 
 /// A dongle without its port: bytes in, bytes out, no clock. Plugged in by [`Plugged`](crate::plugged::Plugged).
 pub trait Dongle: fmt::Debug + Send {
@@ -165,6 +165,8 @@ pub enum Kind {
     Amb3665,
     /// A CUL with C mode.
     Cul,
+    /// Radiocrafts RC1180-MBUS3.
+    Rc1180,
 }
 
 impl Kind {
@@ -183,6 +185,7 @@ impl Kind {
             Self::Amb8465 => Box::new(Amber::amb8465()),
             Self::Amb3665 => Box::new(Amber::amb3665()),
             Self::Cul => Box::new(Cul::default()),
+            Self::Rc1180 => Box::new(Rc1180::default()),
         }
     }
 
@@ -191,7 +194,7 @@ impl Kind {
     pub fn configuration(self) -> String {
         let more = match self {
             Self::Amb3665 => "modes = \"n-a\"\n",
-            Self::Im871a | Self::Iu891a | Self::Amb8465 | Self::Cul => "",
+            Self::Amb8465 | Self::Cul | Self::Im871a | Self::Iu891a | Self::Rc1180 => "",
         };
         format!("kind = \"{}\"\n{more}", self.name())
     }

@@ -21,5 +21,6 @@ pub mod meter;
 pub mod player;
 pub mod plugged;
 pub mod pty;
+pub mod rc1180;
 pub mod replay;
 pub mod town;

@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Modes, Receiver, ReceiverKind};
 use crate::receiver::detect::{self, Auto, Found, System};
 use crate::receiver::port::{self, Line, Patience, State, Status};
-use crate::receiver::{Amb3665, Amb8465, Channel, Cul, Dongle, Fault, Im871a, Iu891a, Listen, RawFrame};
+use crate::receiver::{
+    Amb3665, Amb8465, Channel, Cul, Dongle, Fault, Im871a, Iu891a, Listen, RawFrame, Rc1180,
+};
 use crate::world::{Clock, Uptime, random};
 
 /// A fault that is over so soon is not worth telling anybody.
@@ -188,6 +190,7 @@ fn dongle(config: &Receiver) -> Box<dyn Dongle> {
         ReceiverKind::Amb8465 => Box::new(Amb8465::new(listen, config.baud)),
         ReceiverKind::Amb3665 => Box::new(Amb3665::new(channel, config.baud)),
         ReceiverKind::Cul => Box::new(Cul::new(listen, config.baud)),
+        ReceiverKind::Rc1180 => Box::new(Rc1180::new(listen, config.baud)),
     }
 }
 
