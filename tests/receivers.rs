@@ -78,8 +78,8 @@ async fn an_installer_sees_what_is_plugged_in_and_what_to_write() {
     let (code, found) = machine.receivers(&["--probe", NO_CONFIG[0], NO_CONFIG[1]]).await;
     assert_eq!(code, 0, "{found}");
     for text in [
-        "is an AMB8465 at 9600 baud",
-        "is an iM871A 00102863, firmware 1.4 at 57600 baud",
+        "a receiver: AMB8465 (9600 baud)",
+        "a receiver: iM871A 00102863, firmware 1.4 (57600 baud)",
         "is something else by its name: left alone",
         "\n[[receiver]]\npath = \"/dev/serial/by-id/usb-FTDI_FT232R_A1-if00\"\nkind = \"amb8465\"\n",
         "\n[[receiver]]\npath = \"/dev/serial/by-id/usb-Silabs_CP2102_B7-if00\"\nkind = \"im871a\"\n",

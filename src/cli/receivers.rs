@@ -234,7 +234,7 @@ const fn state(what: &What) -> &'static str {
 /// What was found, and what to do about it.
 fn says(what: &What) -> String {
     match what {
-        What::Found(found) => format!("is an {} at {} baud", found.info, found.baud),
+        What::Found(found) => format!("a receiver: {} ({} baud)", found.info, found.baud),
         What::Perhaps(kinds) => {
             let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
             format!("may be {}, or something else", words.join(" or "))

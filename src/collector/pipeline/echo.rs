@@ -11,7 +11,7 @@ use wmbus::Meter;
 
 use super::{Collector, count};
 use crate::collector::guard::Counter;
-use crate::collector::open::{Opened, Reception};
+use crate::collector::open::{Outcome, Reception};
 use crate::world::Uptime;
 
 /// Slow lines, and full channels behind them, hand over so much later than fast ones at the most. A meter that sends the
@@ -39,8 +39,10 @@ struct Heard {
 /// What became of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum What {
-    /// Nothing that can be better heard.
-    Other,
+    /// It names no meter.
+    Unreadable,
+    /// Nothing of it is kept.
+    Left(Meter),
     /// A telegram, which the guard may still hold.
     Opened(Meter, Option<Counter>, u64),
     /// Nobody could open it; it may be kept.
@@ -59,23 +61,21 @@ impl Echoes {
         if let Some(before) = before {
             return Some(before.what);
         }
-        self.heard.push_back(Heard { digest, at, what: What::Other });
+        self.heard.push_back(Heard { digest, at, what: What::Unreadable });
         None
     }
 
-    /// The frame that was just heard is this telegram.
-    pub(super) fn opened(&mut self, meter: Meter, opened: &Opened) {
-        self.became(What::Opened(meter, opened.counter, opened.digest));
-    }
-
-    /// The frame that was just heard was not opened.
-    pub(super) fn refused(&mut self, meter: Meter) {
-        self.became(What::Refused(meter));
-    }
-
-    fn became(&mut self, what: What) {
+    /// What the frame that was just heard came to.
+    pub(super) fn became(&mut self, outcome: &Outcome) {
         if let Some(newest) = self.heard.back_mut() {
-            newest.what = what;
+            newest.what = match outcome {
+                Outcome::Opened(meter, opened) => What::Opened(*meter, opened.counter, opened.digest),
+                Outcome::Refused(meter, _) => What::Refused(*meter),
+                Outcome::Foreign(meter) | Outcome::Installation(meter) | Outcome::Nothing(meter) => {
+                    What::Left(*meter)
+                }
+                Outcome::Unreadable => What::Unreadable,
+            };
         }
     }
 }
@@ -83,20 +83,21 @@ impl Echoes {
 impl Collector {
     pub(super) fn hear_again(&mut self, before: What, frame: &[u8], reception: Reception) {
         count(&mut self.counts.duplicates);
+        let (What::Opened(meter, ..) | What::Refused(meter) | What::Left(meter)) = before else { return };
+        self.heard.hear_again(meter, reception);
+        let Some(state) = self.meters.get_mut(&meter) else { return };
         match before {
-            What::Opened(meter, counter, digest) => {
-                let state = self.meters.get_mut(&meter);
-                if let Some(waiting) = state.and_then(|state| state.guard.waiting(counter, digest)) {
-                    waiting.reception.rssi = waiting.reception.rssi.max(reception.rssi);
+            What::Opened(_, counter, digest) => {
+                if let Some(held) = state.guard.held(counter, digest) {
+                    held.reception.rssi = held.reception.rssi.max(reception.rssi);
                 }
             }
-            What::Refused(meter) => {
-                let state = self.meters.get_mut(&meter);
-                if let Some(sealed) = state.and_then(|state| state.sealed.as_mut()) {
+            What::Refused(_) => {
+                if let Some(sealed) = &mut state.sealed {
                     sealed.heard_again(frame, reception.rssi);
                 }
             }
-            What::Other => {}
+            What::Left(_) | What::Unreadable => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 fn both(site: &mut Site, second: u64, frame: &[u8], rssi: [Option<i16>; 2]) {
     site.until(second);
     for rssi in rssi {
-        site.collector.hear(frame, Reception { at: up(second), rssi });
+        site.collector.hear(frame, Reception { at: up(second), rssi, via: Via::default() });
     }
     site.until(second);
 }

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use emulator::{amber::Amber, cul::Cul, dongle::Dongle as Virtual, im871a, iu891a};
+use emulator::{amber::Amber, cul::Cul, dongle::Dongle as Virtual, im871a, iu891a, rc1180::Rc1180};
 
 use super::*;
 use crate::receiver::{
@@ -15,7 +15,8 @@ fn make(found: &Found) -> Option<Box<dyn Dongle>> {
         Kind::Iu891a => Some(Box::new(Iu891a::new(listen))),
         Kind::Amb8465 => Some(Box::new(Amb8465::new(listen, found.baud))),
         Kind::Cul => Some(Box::new(crate::receiver::Cul::new(listen, found.baud))),
-        Kind::Amb3665 | Kind::Rc1180 => None,
+        Kind::Rc1180 => Some(Box::new(crate::receiver::Rc1180::new(listen, found.baud))),
+        Kind::Amb3665 => None,
     }
 }
 
@@ -52,6 +53,7 @@ fn whoever_answers_is_driven_at_its_own_speed() {
         (Box::new(Amber::amb8465()), "AMB8465"),
         (Box::new(fast), "AMB8465"),
         (Box::new(Cul::default()), "CUL"),
+        (Box::new(Rc1180::default()), "RC1180"),
     ] {
         let mut world = world(device);
         assert!(world.ready[0].model.starts_with(&model[..3]), "{:?}", world.ready);
