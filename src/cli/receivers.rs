@@ -113,12 +113,20 @@ impl Receivers {
             patience: 1,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let detected = runtime.map_err(|error| error.to_string())?.block_on(detect::detect(&system, &wishes));
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let mut written = Ok(());
+        // A port may take seconds: each is shown when it is done.
+        let show = |one: &Detected| {
+            let text = if self.json { json(one, &config) } else { Ok(shown(one, &config)) };
+            if written.is_ok() {
+                written = text.and_then(|text| write(&text));
+            }
+        };
+        let detected = runtime.block_on(detect::detect(&system, &wishes, show));
         let detected = detected.map_err(|error| format!("the serial ports cannot be listed: {error}"))?;
-        let text = if self.json { json(&detected, &config)? } else { self.text(&detected, &config) };
-        match io::stdout().write_all(text.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.to_string()),
-            _ => {}
+        written?;
+        if !self.json {
+            write(&self.advice(&detected, &config))?;
         }
         let good = |one: &Detected| match one.what {
             What::Found(_) => true,
@@ -139,80 +147,74 @@ impl Receivers {
         }
     }
 
-    fn text(&self, detected: &[Detected], config: &Config) -> String {
+    /// What to do with all that was found.
+    fn advice(&self, detected: &[Detected], config: &Config) -> String {
         let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write(&mut text, detected, config);
-        text
-    }
-
-    fn write(&self, text: &mut String, detected: &[Detected], config: &Config) -> std::fmt::Result {
         if detected.is_empty() && self.ports.is_empty() {
-            writeln!(text, "No serial port is plugged in. Plug the receiver in, and try again.")?;
+            text += "No serial port is plugged in. Plug the receiver in, and try again.\n";
         } else if detected.is_empty() {
-            writeln!(text, "There is no such serial port; without PORT all are listed.")?;
-        }
-        for Detected { port, what } in detected {
-            writeln!(text, "{}", port.path.display())?;
-            let node = port.device.file_name().unwrap_or_default().display();
-            match &port.usb {
-                Some(usb) => writeln!(text, "  {node}, USB {}", usb_name(usb))?,
-                None => writeln!(text, "  {node}, on the board")?,
-            }
-            writeln!(text, "  {}", says(what))?;
-            if let Some(receiver) = configured(port, config) {
-                writeln!(text, "  configured as {}", receiver.kind.word())?;
-            }
+            text += "There is no such serial port; without PORT all are listed.\n";
         }
         let new = detected.iter().filter(|one| configured(&one.port, config).is_none());
         let new: Vec<String> = new.filter_map(section).collect();
         if !new.is_empty() {
-            writeln!(text, "\nTo use what was found, write into {}:", super::CONFIG)?;
-            for section in new {
-                write!(text, "\n{section}")?;
-            }
+            text = text + "\nTo use what was found, write into " + super::CONFIG + ":\n";
+        }
+        for section in new {
+            text = text + "\n" + &section;
         }
         let unasked = detected.iter().any(|one| matches!(one.what, What::Perhaps(_)));
         if unasked && !self.probe {
-            writeln!(
-                text,
-                "\nNo port was asked. `vesigate receivers --probe` asks those that may be receivers."
-            )?;
+            text += "\nNo port was asked. `vesigate receivers --probe` asks those that may be receivers.\n";
         }
-        Ok(())
+        text
     }
 }
 
-fn json(detected: &[Detected], config: &Config) -> Result<String, String> {
-    let mut text = String::new();
-    for Detected { port, what } in detected {
-        let found = if let What::Found(found) = what { Some(found) } else { None };
-        let line = Line {
-            path: &port.path,
-            device: &port.device,
-            usb: port.usb.as_ref().map(|usb| UsbLine {
-                id: id(usb),
-                manufacturer: usb.manufacturer.as_deref(),
-                product: usb.product.as_deref(),
-                serial: usb.serial.as_deref(),
-            }),
-            state: state(what),
-            kind: found.map(|found| found.kind.word()),
-            kinds: if let What::Perhaps(kinds) = what {
-                kinds.iter().map(|kind| kind.word()).collect()
-            } else {
-                Vec::new()
-            },
-            baud: found.map(|found| found.baud),
-            info: found.map(|found| found.info.to_string()),
-            process: if let What::Busy(Some(holder)) = what { Some(holder.pid) } else { None },
-            configured: configured(port, config).map(|receiver| receiver.kind.word()),
-            text: says(what),
-        };
-        text += &serde_json::to_string(&line).map_err(|error| error.to_string())?;
-        text.push('\n');
+/// One port for people.
+fn shown(Detected { port, what }: &Detected, config: &Config) -> String {
+    let node = port.device.file_name().unwrap_or_default().display();
+    let usb =
+        port.usb.as_ref().map_or_else(|| "on the board".to_owned(), |usb| format!("USB {}", usb_name(usb)));
+    let mut text = format!("{}\n  {node}, {usb}\n  {}\n", port.path.display(), says(what));
+    if let Some(receiver) = configured(port, config) {
+        text = text + "  configured as " + receiver.kind.word() + "\n";
     }
-    Ok(text)
+    text
+}
+
+fn write(text: &str) -> Result<(), String> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn json(Detected { port, what }: &Detected, config: &Config) -> Result<String, String> {
+    let found = if let What::Found(found) = what { Some(found) } else { None };
+    let line = Line {
+        path: &port.path,
+        device: &port.device,
+        usb: port.usb.as_ref().map(|usb| UsbLine {
+            id: id(usb),
+            manufacturer: usb.manufacturer.as_deref(),
+            product: usb.product.as_deref(),
+            serial: usb.serial.as_deref(),
+        }),
+        state: state(what),
+        kind: found.map(|found| found.kind.word()),
+        kinds: if let What::Perhaps(kinds) = what {
+            kinds.iter().map(|kind| kind.word()).collect()
+        } else {
+            Vec::new()
+        },
+        baud: found.map(|found| found.baud),
+        info: found.map(|found| found.info.to_string()),
+        process: if let What::Busy(Some(holder)) = what { Some(holder.pid) } else { None },
+        configured: configured(port, config).map(|receiver| receiver.kind.word()),
+        text: says(what),
+    };
+    Ok(serde_json::to_string(&line).map_err(|error| error.to_string())? + "\n")
 }
 
 const fn state(what: &What) -> &'static str {

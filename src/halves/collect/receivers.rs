@@ -213,12 +213,12 @@ fn dongle(config: &Receiver) -> Box<dyn Dongle> {
 /// The driver for a port where it shows only when it is opened who is there.
 fn whoever_answers(config: &Receiver) -> Auto {
     let (path, config) = (config.path.clone(), config.clone());
-    let kinds = move || detect::kinds_at(&System::here(), &path);
+    let look = move || detect::candidates_at(&System::here(), &path);
     let driver = move |found: &Found| {
         let kind = ReceiverKind::of_word(found.kind.word()).filter(|kind| !kind.is_narrowband())?;
         Some(dongle(&Receiver { kind, baud: found.baud, ..config.clone() }))
     };
-    Auto::new(Box::new(kinds), Box::new(driver))
+    Auto::new(Box::new(look), Box::new(driver))
 }
 
 /// What to listen for at 868 MHz, or on which channel at 169. The configuration has checked that the modes are those of the

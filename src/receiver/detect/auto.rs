@@ -1,27 +1,41 @@
 //! A receiver of unknown kind: asks first who is there, each time it may be another one, and is then that kind.
 //!
+//! A USB device with a serial number of its own that has answered once is not asked again when it is plugged in again.
+//!
 //! One that falls silent is first treated as its own kind treats it; only when that gives up for want of any answer, or the
 //! port has gone away meanwhile, is it asked again who it is.
 
 use std::time::{Duration, Instant};
 
-use super::{Found, Kind, Probe};
+use super::{Found, Kind, Probe, Usb};
 use crate::receiver::{Action, Counters, Dongle, Fault};
 
 /// Until a port where nobody answered is asked again: at first soon, since a dongle may still be starting.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(60), Duration::from_secs(120), Duration::from_secs(300), Duration::from_secs(900)];
 
-/// Which kinds may be at the port now; asked at each opening.
-pub type Kinds = Box<dyn Fn() -> Vec<Kind> + Send + Sync>;
+/// What may be at the port now; asked at each opening.
+pub type Look = Box<dyn Fn() -> Candidates + Send + Sync>;
+
+/// What may be at a port.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Candidates {
+    /// It is one of these.
+    pub kinds: Vec<Kind>,
+    /// The USB device, if it has a serial number that no other has.
+    pub device: Option<Usb>,
+}
+
 /// Makes the driver of a receiver that was found; `None` if there is none that fits the configuration.
 pub type Make = Box<dyn Fn(&Found) -> Option<Box<dyn Dongle>> + Send + Sync>;
 
 /// The state machine of a receiver of unknown kind.
 pub struct Auto {
-    kinds: Kinds,
+    look: Look,
     make: Make,
     state: State,
+    /// The USB device that is known to be what it is driven as.
+    device: Option<Usb>,
     /// Who was there last, and its driver.
     known: Option<(Found, Box<dyn Dongle>)>,
     /// What drivers counted that are no longer in use.
@@ -54,12 +68,13 @@ impl std::fmt::Debug for Auto {
 }
 
 impl Auto {
-    /// For a port where `kinds` may be; `make` makes their drivers.
-    pub fn new(kinds: Kinds, make: Make) -> Self {
+    /// For a port of which `look` says what may be there; `make` makes their drivers.
+    pub fn new(look: Look, make: Make) -> Self {
         Self {
-            kinds,
+            look,
             make,
             state: State::Closed { same: false },
+            device: None,
             known: None,
             before: Counters::default(),
             unanswered: 0,
@@ -75,15 +90,16 @@ impl Auto {
         Self { patience: times, ..self }
     }
 
-    fn probe(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let mut probe = Probe::new(&(self.kinds)()).patient(self.patience);
+    fn probe(&mut self, candidates: Candidates, now: Instant, out: &mut Vec<Action>) {
+        let mut probe = Probe::new(&candidates.kinds).patient(self.patience);
         probe.begin(now, out);
         self.state = State::Probing(probe);
-        self.look(now, out);
+        self.device = candidates.device;
+        self.probed(now, out);
     }
 
     /// Whether the probe has come to an end.
-    fn look(&mut self, now: Instant, out: &mut Vec<Action>) {
+    fn probed(&mut self, now: Instant, out: &mut Vec<Action>) {
         let State::Probing(probe) = &self.state else { return };
         match probe.outcome() {
             None => {}
@@ -141,6 +157,9 @@ impl Auto {
                         fault,
                         Fault::NoAnswer | Fault::Stuck | Fault::WrongModule { .. } | Fault::WrongKind { .. }
                     );
+                    if other {
+                        self.device = None;
+                    }
                     self.state = State::Closed { same: !other };
                     out.push(Action::Reopen(fault));
                 }
@@ -157,8 +176,9 @@ impl Auto {
     }
 
     /// Whether nobody else can be there but who was.
-    fn only_known(&self) -> bool {
-        matches!((&self.known, &*(self.kinds)()), (Some((known, _)), [kind]) if known.kind == *kind)
+    fn is_known(&self, candidates: &Candidates) -> bool {
+        let Some((known, _)) = &self.known else { return false };
+        candidates.kinds == [known.kind] || (self.device.is_some() && self.device == candidates.device)
     }
 }
 
@@ -185,11 +205,12 @@ impl Dongle for Auto {
             // The port went away by itself: whatever is there now, it has just been plugged in.
             self.unanswered = 0;
         }
-        if same || self.only_known() {
+        let candidates = (self.look)();
+        if same || self.is_known(&candidates) {
             self.state = State::Driving;
             self.with_driver(out, |driver, out| driver.opened(now, out));
         } else {
-            self.probe(now, out);
+            self.probe(candidates, now, out);
         }
     }
 
@@ -198,7 +219,7 @@ impl Dongle for Auto {
             State::Driving => self.with_driver(out, |driver, out| driver.bytes(now, input, out)),
             State::Probing(probe) => {
                 probe.bytes(now, input, out);
-                self.look(now, out);
+                self.probed(now, out);
             }
             State::Closed { .. } | State::Resting(_) => {}
         }
@@ -209,9 +230,9 @@ impl Dongle for Auto {
             State::Driving => self.with_driver(out, |driver, out| driver.tick(now, out)),
             State::Probing(probe) => {
                 probe.tick(now, out);
-                self.look(now, out);
+                self.probed(now, out);
             }
-            State::Resting(until) if now >= *until => self.probe(now, out),
+            State::Resting(until) if now >= *until => self.probe((self.look)(), now, out),
             State::Resting(until) => out.push(Action::Wake(*until)),
             State::Closed { .. } => {}
         }

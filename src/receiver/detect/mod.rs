@@ -15,7 +15,7 @@ mod system;
 use std::path::{Path, PathBuf};
 
 pub use ask::ask;
-pub use auto::{Auto, Kinds, Make};
+pub use auto::{Auto, Candidates, Look, Make};
 pub use kind::{Guess, Kind, Usb};
 pub use probe::{Found, Probe};
 pub use system::{Holder, Port, System};
@@ -82,11 +82,16 @@ pub enum What {
     Failed(Fault),
 }
 
-/// Looks at all serial ports, or those that are wished for, and asks them if that is wished. Less than five seconds a port.
+/// Looks at all serial ports, or those that are wished for, and asks them if that is wished. Less than five seconds a port;
+/// each is told of as soon as it is done.
 ///
 /// # Errors
 /// If the system cannot tell which ports there are.
-pub async fn detect(system: &System, wishes: &Wishes) -> std::io::Result<Vec<Detected>> {
+pub async fn detect(
+    system: &System,
+    wishes: &Wishes,
+    mut told: impl FnMut(&Detected),
+) -> std::io::Result<Vec<Detected>> {
     let ports = system.ports()?;
     let mut detected = Vec::new();
     for port in ports {
@@ -95,19 +100,22 @@ pub async fn detect(system: &System, wishes: &Wishes) -> std::io::Result<Vec<Det
             continue;
         }
         let what = look(system, &port, wishes, named).await;
-        detected.push(Detected { port, what });
+        let one = Detected { port, what };
+        told(&one);
+        detected.push(one);
     }
     Ok(detected)
 }
 
-/// Which kinds may be at this path: as USB numbers and names say, else all.
-pub fn kinds_at(system: &System, path: &Path) -> Vec<Kind> {
-    let guess = system.port_at(path).and_then(|port| port.usb).map(|usb| usb.guess());
-    match guess {
+/// What may be at this path: the kinds that USB numbers and names say, else all.
+pub fn candidates_at(system: &System, path: &Path) -> Candidates {
+    let usb = system.port_at(path).and_then(|port| port.usb);
+    let kinds = match usb.as_ref().map(Usb::guess) {
         Some(Guess::Surely(kind)) => vec![kind],
         Some(Guess::Perhaps(kinds)) => kinds,
         Some(Guess::OnlyTalks | Guess::Foreign | Guess::Unknown) | None => Kind::ALL.to_vec(),
-    }
+    };
+    Candidates { kinds, device: usb.filter(Usb::has_own_serial) }
 }
 
 async fn look(system: &System, port: &Port, wishes: &Wishes, named: bool) -> What {

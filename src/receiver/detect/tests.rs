@@ -25,7 +25,7 @@ impl Bench {
     async fn detect(&self, wishes: Wishes) -> Vec<What> {
         // Virtual receivers share this machine with whatever else it does.
         let wishes = Wishes { patience: 3, ..wishes };
-        let detected = detect(&self.fake.system(), &wishes).await.unwrap();
+        let detected = detect(&self.fake.system(), &wishes, |_| {}).await.unwrap();
         detected.into_iter().map(|detected| detected.what).collect()
     }
 
@@ -102,7 +102,7 @@ async fn what_is_exempt_is_never_opened_not_even_if_named() {
     let mut bench = Bench::new();
     bench.plug_in("ttyUSB0", "10c4:ea60", ["Silicon Labs", "CP2102", "A1"], Twin::Im871a);
     bench.plug_in("ttyUSB1", FTDI, ["FTDI", "FT232R", "B1"], Twin::Im871a);
-    let by_id = detect(&bench.fake.system(), &Wishes::default()).await.unwrap()[0].port.path.clone();
+    let by_id = detect(&bench.fake.system(), &Wishes::default(), |_| {}).await.unwrap()[0].port.path.clone();
     let wishes = Wishes {
         exempt: vec![Exempt::Path(by_id), Exempt::Usb(0x0403, 0x6001)],
         only: vec![bench.fake.at("dev/ttyUSB0"), bench.fake.at("dev/ttyUSB1")],

@@ -20,8 +20,12 @@ fn make(found: &Found) -> Option<Box<dyn Dongle>> {
     }
 }
 
+fn may_be(kinds: &[Kind]) -> Candidates {
+    Candidates { kinds: kinds.to_vec(), device: None }
+}
+
 fn auto() -> Box<dyn Dongle> {
-    Box::new(Auto::new(Box::new(|| Kind::ALL.to_vec()), Box::new(make)))
+    Box::new(Auto::new(Box::new(|| may_be(&Kind::ALL)), Box::new(make)))
 }
 
 fn world(device: impl Virtual + 'static) -> World<Box<dyn Virtual>> {
@@ -35,7 +39,7 @@ mod known {
     use super::*;
 
     const LIFE: Life = Life {
-        driver: || Box::new(Auto::new(Box::new(|| vec![Kind::Im871a]), Box::new(make))),
+        driver: || Box::new(Auto::new(Box::new(|| may_be(&[Kind::Im871a])), Box::new(make))),
         device: || Box::new(im871a::Device::default()),
         asks: true,
         restart: Some(&[0xA5, 0x81, 0x07, 0x00, 0xF4, 0xDD]),
@@ -127,22 +131,45 @@ fn one_that_falls_silent_is_first_treated_as_its_kind_and_then_asked_who_it_is()
 }
 
 #[test]
-fn what_usb_numbers_say_is_asked_at_each_opening() {
-    let may_be = Arc::new(Mutex::new(vec![Kind::Im871a]));
-    let kinds = {
-        let may_be = may_be.clone();
-        Box::new(move || may_be.lock().unwrap().clone())
-    };
-    let auto = Auto::new(kinds, Box::new(make));
+fn what_usb_numbers_say_is_looked_at_at_each_opening() {
+    let now = Arc::new(Mutex::new(may_be(&[Kind::Im871a])));
+    let look = now.clone();
+    let auto = Auto::new(Box::new(move || look.lock().unwrap().clone()), Box::new(make));
     let mut world = World::new(Box::new(auto), Box::new(im871a::Device::default()) as Box<dyn Virtual>);
     world.pass(SECOND);
     let said = world.written.len();
     world.open();
     world.pass(SECOND);
     assert_eq!(world.written.len() - said, 5, "nobody else can be there: it is set up at once");
-    *may_be.lock().unwrap() = vec![Kind::Iu891a];
+    *now.lock().unwrap() = may_be(&[Kind::Iu891a]);
     world.device = Box::new(iu891a::Device::default());
     world.open();
     world.pass(SECOND);
     assert_eq!(world.ready.last().unwrap().model, "iU891A-XL");
+}
+
+#[test]
+fn a_device_with_a_serial_number_of_its_own_is_asked_once_and_again_when_it_does_not_answer() {
+    let usb = |serial: &str| Usb { id: (0x0403, 0x6001), serial: Some(serial.to_owned()), ..Usb::default() };
+    let one = |serial: &str| Candidates { kinds: Kind::ALL.to_vec(), device: Some(usb(serial)) };
+    let now = Arc::new(Mutex::new(one("A1")));
+    let look = now.clone();
+    let auto = Auto::new(Box::new(move || look.lock().unwrap().clone()), Box::new(make));
+    let mut world = World::new(Box::new(auto), Box::new(Cul::default()) as Box<dyn Virtual>);
+    world.pass(5 * SECOND);
+    assert_eq!(world.ready.len(), 1);
+    world.device.reboot();
+    world.open();
+    assert_eq!(world.ready.len(), 2, "at once");
+
+    // Another one, and then another firmware in the same.
+    *now.lock().unwrap() = one("B2");
+    world.device = Box::new(Amber::amb8465().transparent());
+    world.open();
+    world.pass(5 * SECOND);
+    assert_eq!((world.ready.len(), world.device.has_transmitted()), (3, false));
+    world.device = Box::new(im871a::Device::default());
+    world.open();
+    world.pass(5 * MINUTE);
+    assert_eq!(world.ready.last().unwrap().model, "iM871A");
 }
