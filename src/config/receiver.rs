@@ -67,6 +67,10 @@ impl Receiver {
                 }
                 Some(0)
             }
+            Speed::Any => {
+                section.missing("baud", "write its speed as its manual gives it, such as baud = 19200");
+                given
+            }
         }
     }
 
@@ -76,6 +80,9 @@ impl Receiver {
             .filter(|(_, modes)| modes.is_narrowband() == kind.is_narrowband())
             .collect();
         let modes = section.choice("modes", &words);
+        if kind.only_talks() && section.has("modes") {
+            section.reject("modes", "cannot be set with this kind of receiver", "remove it");
+        }
         if modes.is_none() && !section.has("modes") && !kind.is_narrowband() {
             return Some(Modes::CAndT);
         }
@@ -101,6 +108,10 @@ pub enum ReceiverKind {
     Cul,
     /// Radiocrafts RC1180-MBUS3.
     Rc1180,
+    /// Any that writes telegrams in bytes.
+    Raw,
+    /// Any that writes them in hexadecimal digits.
+    Hex,
 }
 
 /// At which speed a kind of dongle speaks, in baud.
@@ -112,11 +123,13 @@ enum Speed {
     Usual(u32),
     /// That of whoever answers.
     FoundOut,
+    /// Whatever its maker chose.
+    Any,
 }
 
 impl ReceiverKind {
     /// All of them, by the words of the configuration.
-    const WORDS: [(&'static str, Self); 7] = [
+    const WORDS: [(&'static str, Self); 9] = [
         ("auto", Self::Auto),
         ("im871a", Self::Im871a),
         ("iu891a", Self::Iu891a),
@@ -124,6 +137,8 @@ impl ReceiverKind {
         ("amb3665", Self::Amb3665),
         ("cul", Self::Cul),
         ("rc1180", Self::Rc1180),
+        ("raw", Self::Raw),
+        ("hex", Self::Hex),
     ];
 
     const fn speed(self) -> Speed {
@@ -134,6 +149,7 @@ impl ReceiverKind {
             Self::Amb8465 | Self::Amb3665 => Speed::Usual(9_600),
             Self::Cul => Speed::Usual(38_400),
             Self::Rc1180 => Speed::Usual(19_200),
+            Self::Raw | Self::Hex => Speed::Any,
         }
     }
 
@@ -148,7 +164,7 @@ impl ReceiverKind {
     pub const fn usual_baud(self) -> Option<u32> {
         match self.speed() {
             Speed::Only(baud) | Speed::Usual(baud) => Some(baud),
-            Speed::FoundOut => None,
+            Speed::FoundOut | Speed::Any => None,
         }
     }
 
@@ -156,6 +172,11 @@ impl ReceiverKind {
     #[must_use]
     pub fn is_narrowband(self) -> bool {
         self == Self::Amb3665
+    }
+
+    /// Whether there is nothing to set.
+    fn only_talks(self) -> bool {
+        matches!(self, Self::Raw | Self::Hex)
     }
 
     /// Its word in the configuration.

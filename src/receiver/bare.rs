@@ -3,8 +3,9 @@
 //! Nothing marks a beginning, and an end shows only in what follows: another telegram, or a pause. So
 //!
 //! * a beginning is what could be one: the length, the C field of a meter, the three letters of a manufacturer;
-//! * a telegram is believed if another one or a pause follows. If something else does, and a beginning within it leads to
-//!   an end that is followed by a telegram or a pause, then the first was cut off, and the other is the right one;
+//! * it is a sure one if an id of eight decimal digits follows, as nearly all meters have;
+//! * a telegram is believed if a sure beginning or a pause follows. If something else does, and a sure beginning within it
+//!   leads to an end of that sort, then the first was cut off, and the other is the right one;
 //! * if that does not help either, it is believed all the same: the meter's own checksums will show.
 
 use super::framing::Found;
@@ -32,6 +33,17 @@ pub(super) fn begins(bytes: &[u8], extra: u8) -> Begins {
         return Begins::No;
     }
     if manufacturer.is_some() { Begins::Yes } else { Begins::Perhaps }
+}
+
+/// Whether a telegram begins here without much doubt: of random bytes, one in a thousand does.
+pub(super) fn surely_begins(bytes: &[u8], extra: u8) -> Begins {
+    let id = bytes.iter().skip(4).take(4);
+    let (known, decimal) = (id.len(), id.copied().all(|byte| byte >> 4 <= 9 && byte & 0x0F <= 9));
+    match begins(bytes, extra) {
+        _ if !decimal => Begins::No,
+        Begins::Yes if known < 4 => Begins::Perhaps,
+        begins => begins,
+    }
 }
 
 /// C fields of meters that say something (EN 13757-4): SND-NR, SND-IR, ACC-NR, ACC-DMD, RSP-UD.
@@ -65,11 +77,13 @@ pub(super) struct Size {
 /// What the first bytes are; a telegram comes as it is. `at_rest`: nothing has followed for so long that nothing belongs to
 /// them any more.
 pub(super) fn look<'a>(device: &impl Bare, bytes: &'a [u8], at_rest: bool) -> Found<&'a [u8]> {
-    let noise = (0..bytes.len()).find(|&at| starts(device, bytes, at) != Begins::No).unwrap_or(bytes.len());
+    let from = |at: usize| bytes.get(at..).unwrap_or_default();
+    let no = |at: usize| begins(from(at), device.extra()) == Begins::No;
+    let noise = (0..bytes.len()).take_while(|&at| no(at)).count();
     if noise > 0 {
         return Found::Garbage { length: noise };
     }
-    if starts(device, bytes, 0) == Begins::Perhaps {
+    if begins(bytes, device.extra()) == Begins::Perhaps {
         return Found::Incomplete;
     }
     let size = device.size(bytes, at_rest);
@@ -92,7 +106,7 @@ pub(super) fn look<'a>(device: &impl Bare, bytes: &'a [u8], at_rest: bool) -> Fo
 }
 
 fn starts(device: &impl Bare, bytes: &[u8], at: usize) -> Begins {
-    begins(bytes.get(at..).unwrap_or_default(), device.extra())
+    surely_begins(bytes.get(at..).unwrap_or_default(), device.extra())
 }
 
 /// Whether something ends here, judged by what follows.
@@ -175,8 +189,8 @@ mod tests {
     #[test]
     fn a_telegram_is_whole_once_another_begins_or_nothing_follows() {
         assert_eq!(first(&[&T], false), ("incomplete", 0));
-        assert_eq!(first(&[&T, &T[..3]], false), ("incomplete", 0));
-        assert_eq!(first(&[&T, &T[..4]], false), ("whole", 14));
+        assert_eq!(first(&[&T, &T[..7]], false), ("incomplete", 0));
+        assert_eq!(first(&[&T, &T[..8]], false), ("whole", 14));
         assert_eq!(first(&[&T], true), ("whole", 14));
         assert_eq!(first(&[&T[..13]], true), ("incomplete", 0));
     }
@@ -192,7 +206,7 @@ mod tests {
     fn one_cut_off_does_not_swallow_the_next() {
         assert_eq!(first(&[&T[..9], &T], false), ("incomplete", 0));
         assert_eq!(first(&[&T[..9], &T], true), ("cut off", 9));
-        assert_eq!(first(&[&T[..9], &T, &T[..4]], false), ("cut off", 9));
+        assert_eq!(first(&[&T[..9], &T, &T[..8]], false), ("cut off", 9));
     }
 
     #[test]
@@ -210,6 +224,15 @@ mod tests {
             assert_eq!(first(&[&T, noise], true), ("whole", 14));
         }
         assert_eq!(first(&[&T, &[0xFE, 0xD5]], false), ("whole", 14));
+    }
+
+    #[test]
+    fn a_meter_whose_id_is_not_decimal_is_heard_all_the_same() {
+        let mut hexadecimal = T;
+        hexadecimal[4] = 0xFA;
+        assert_eq!(first(&[&hexadecimal], true), ("whole", 14));
+        assert_eq!(first(&[&hexadecimal, &hexadecimal], true), ("whole", 14));
+        assert_eq!(first(&[&hexadecimal, &T], false), ("whole", 14));
     }
 
     #[test]
@@ -234,5 +257,8 @@ mod tests {
         ] {
             assert_eq!(begins(bytes, extra), expected, "{bytes:02X?}");
         }
+        assert_eq!(surely_begins(&T[..8], 0), Begins::Yes);
+        assert_eq!(surely_begins(&T[..7], 0), Begins::Perhaps);
+        assert_eq!(surely_begins(&[9, 0x44, 0x2D, 0x2C, 0x1A], 0), Begins::No);
     }
 }

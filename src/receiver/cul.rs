@@ -99,16 +99,16 @@ impl Protocol for Talk {
     }
 
     fn hear(&mut self, message: &Message<'_>) -> Heard {
-        let Message::Telegram { bytes, format_b, rssi } = message else { return Heard::Other };
-        let link_mode = match (self.mode, format_b) {
+        let Message::Telegram { bytes, crcs, rssi } = message else { return Heard::Other };
+        let link_mode = match (self.mode, crcs) {
             (Mode::S, _) => Some(LinkMode::S1),
             (Mode::T, _) => Some(LinkMode::T1),
-            (Mode::C, true) => Some(LinkMode::C1),
-            (Mode::C, false) => None,
+            (Mode::C, LinkCrcs::FormatB) => Some(LinkMode::C1),
+            (Mode::C, _) => None,
         };
         Heard::Telegram(Telegram {
             bytes: bytes.clone(),
-            crcs: if *format_b { LinkCrcs::FormatB } else { LinkCrcs::FormatA },
+            crcs: *crcs,
             link_mode,
             rssi_dbm: rssi.map(line::rssi_dbm),
             doubtful: rssi.is_none(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crc::{CRC_16_EN_13757, CRC_16_IBM_SDLC, Crc};
 
-use super::{Action, Amb8465, Cul, Dongle, FrameBytes, Im871a, Iu891a, Listen, Rc1180};
+use super::{Action, Amb8465, Cul, Dongle, FrameBytes, HexTty, Im871a, Iu891a, Listen, RawTty, Rc1180};
 
 /// Any bytes from an iM871A: no panic, bounded output, and the telegrams do not depend on how the bytes were split.
 pub fn im871a(bytes: &[u8]) {
@@ -194,6 +194,36 @@ fn rc1180_ready(interface: u8) -> Box<dyn Dongle> {
     }
     assert!(out.iter().any(|action| matches!(action, Action::Ready(_))));
     dongle
+}
+
+/// Any bytes from a receiver that writes telegrams in bytes.
+pub fn raw_tty(bytes: &[u8]) {
+    let heard = any_bytes(|| opened(Box::new(RawTty::new(19_200))), bytes);
+    assert!(heard.len() <= bytes.len() / 10, "a telegram takes at least 10 bytes on the line");
+}
+
+/// Bytes as the ingredients of telegrams, in bytes and in digits.
+pub fn tty_telegrams(bytes: &[u8]) {
+    let line = telegrams(bytes);
+    raw_tty(&line);
+    // Lines end where the ingredients say so, also within a telegram, and some digits are left out.
+    let mut digits = Vec::new();
+    for (byte, says) in line.iter().zip(bytes.iter().cycle()) {
+        digits.extend(format!("{byte:02X}").bytes().take(if *says == 0x55 { 1 } else { 2 }));
+        digits.extend(match says {
+            0xF0.. => &b"\r\n"[..],
+            0xE8.. => b" ",
+            0xE6.. => b"x",
+            _ => b"",
+        });
+    }
+    hex_tty(&digits);
+}
+
+/// Any bytes from a receiver that writes telegrams in hexadecimal digits.
+pub fn hex_tty(bytes: &[u8]) {
+    let heard = any_bytes(|| opened(Box::new(HexTty::new(19_200))), bytes);
+    assert!(heard.len() <= bytes.len() / 20, "a telegram takes at least 20 digits on the line");
 }
 
 /// Bytes as the ingredients of a line of telegrams without any frame: what is wrong with each, its length, the telegram.

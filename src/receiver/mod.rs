@@ -23,6 +23,7 @@ mod quiet;
 pub mod rc1180;
 #[cfg(test)]
 mod simulation;
+pub mod tty;
 
 pub use amber::{Amb3665, Amb8465, Channel};
 pub use cul::Cul;
@@ -32,3 +33,4 @@ pub use frame::{FrameBytes, FrameTooLong, LinkCrcs, LinkMode, Listen, RawFrame};
 pub use im871a::Im871a;
 pub use iu891a::Iu891a;
 pub use rc1180::Rc1180;
+pub use tty::{HexTty, RawTty};

@@ -201,6 +201,7 @@ impl<D: Dongle> Driver<D> {
     async fn converse(&mut self, session: &mut Session) -> Result<std::convert::Infallible, Fault> {
         let mut buffer = [0; 1024];
         self.dongle.opened(now(), &mut self.actions);
+        self.publish_counters();
         loop {
             self.act(session).await?;
             tokio::select! {

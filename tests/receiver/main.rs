@@ -8,3 +8,4 @@ mod im871a;
 mod iu891a;
 mod rc1180;
 mod scenarios;
+mod tty;

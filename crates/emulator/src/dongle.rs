@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::{amber::Amber, cul::Cul, im871a, iu891a, rc1180::Rc1180};
+use crate::{amber::Amber, cul::Cul, im871a, iu891a, rc1180::Rc1180, tty::Tty};
 
 /// A dongle without its port: bytes in, bytes out, no clock. Plugged in by [`Plugged`](crate::plugged::Plugged).
 pub trait Dongle: fmt::Debug + Send {
@@ -167,6 +167,10 @@ pub enum Kind {
     Cul,
     /// Radiocrafts RC1180-MBUS3.
     Rc1180,
+    /// One that writes telegrams in bytes.
+    Raw,
+    /// One that writes them in hexadecimal digits.
+    Hex,
 }
 
 impl Kind {
@@ -186,6 +190,8 @@ impl Kind {
             Self::Amb3665 => Box::new(Amber::amb3665()),
             Self::Cul => Box::new(Cul::default()),
             Self::Rc1180 => Box::new(Rc1180::default()),
+            Self::Raw => Box::new(Tty::raw(Tty::SPEED)),
+            Self::Hex => Box::new(Tty::hex(Tty::SPEED)),
         }
     }
 
@@ -193,8 +199,9 @@ impl Kind {
     #[must_use]
     pub fn configuration(self) -> String {
         let more = match self {
-            Self::Amb3665 => "modes = \"n-a\"\n",
-            Self::Amb8465 | Self::Cul | Self::Im871a | Self::Iu891a | Self::Rc1180 => "",
+            Self::Amb3665 => "modes = \"n-a\"\n".to_owned(),
+            Self::Raw | Self::Hex => format!("baud = {}\n", Tty::SPEED),
+            Self::Amb8465 | Self::Cul | Self::Im871a | Self::Iu891a | Self::Rc1180 => String::new(),
         };
         format!("kind = \"{}\"\n{more}", self.name())
     }

@@ -24,3 +24,4 @@ pub mod pty;
 pub mod rc1180;
 pub mod replay;
 pub mod town;
+pub mod tty;

@@ -13,7 +13,7 @@ use crate::config::{Modes, Receiver, ReceiverKind};
 use crate::receiver::detect::{self, Auto, Found, System};
 use crate::receiver::port::{self, Line, Patience, State, Status};
 use crate::receiver::{
-    Amb3665, Amb8465, Channel, Cul, Dongle, Fault, Im871a, Iu891a, Listen, RawFrame, Rc1180,
+    Amb3665, Amb8465, Channel, Cul, Dongle, Fault, HexTty, Im871a, Iu891a, Listen, RawFrame, RawTty, Rc1180,
 };
 use crate::world::{Clock, Uptime, random};
 
@@ -207,6 +207,8 @@ fn dongle(config: &Receiver) -> Box<dyn Dongle> {
         ReceiverKind::Amb3665 => Box::new(Amb3665::new(channel, config.baud)),
         ReceiverKind::Cul => Box::new(Cul::new(listen, config.baud)),
         ReceiverKind::Rc1180 => Box::new(Rc1180::new(listen, config.baud)),
+        ReceiverKind::Raw => Box::new(RawTty::new(config.baud)),
+        ReceiverKind::Hex => Box::new(HexTty::new(config.baud)),
     }
 }
 

@@ -12,21 +12,17 @@
 
 use arrayvec::ArrayVec;
 
-use crate::receiver::{FrameBytes, framing::Found, protocol::SHORTEST_TELEGRAM};
+use crate::receiver::{FrameBytes, LinkCrcs, framing::Found};
 
 /// Longer than any line: two letters, 290 bytes of telegram, two of reception, the end, and some stars.
 const LONGEST_LINE: usize = 600;
-const CRC: usize = 2;
-/// L, C, M and A field, in format A followed by the first CRC.
-const FIRST_BLOCK: usize = SHORTEST_TELEGRAM + 1;
-const BLOCK: usize = 16;
 
 /// A whole line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "telegrams are the common case and stay off the heap")]
 pub(super) enum Message<'a> {
     /// A telegram with its CRCs, unchecked.
-    Telegram { bytes: FrameBytes, format_b: bool, rssi: Option<u8> },
+    Telegram { bytes: FrameBytes, crcs: LinkCrcs, rssi: Option<u8> },
     /// Something that may be an answer, without the end of the line.
     Text(&'a [u8]),
 }
@@ -62,6 +58,7 @@ pub(super) fn look(bytes: &[u8]) -> Found<Message<'_>> {
 }
 
 /// What a line reads as.
+#[expect(clippy::large_enum_variant, reason = "telegrams are the common case and stay off the heap")]
 enum Reads {
     Telegram(Message<'static>),
     /// The beginning of one.
@@ -81,7 +78,8 @@ fn telegram(line: &[u8]) -> Reads {
     let bytes: ArrayVec<u8, { FrameBytes::CAPACITY }> =
         digits.chunks_exact(2).map_while(byte).take(FrameBytes::CAPACITY).collect();
     let Some(&length) = bytes.first() else { return Reads::CutOff };
-    let Some(size) = size(length, format_b) else { return Reads::Otherwise };
+    let crcs = if format_b { LinkCrcs::FormatB } else { LinkCrcs::FormatA };
+    let Some(size) = crcs.size(length) else { return Reads::Otherwise };
     let Some((telegram, reception)) = bytes.split_at_checked(size) else { return Reads::CutOff };
     let rssi = match *reception {
         [_quality, rssi] => Some(rssi),
@@ -90,19 +88,9 @@ fn telegram(line: &[u8]) -> Reads {
         _ => return Reads::Otherwise,
     };
     match FrameBytes::try_from(telegram) {
-        Ok(bytes) => Reads::Telegram(Message::Telegram { bytes, format_b, rssi }),
+        Ok(bytes) => Reads::Telegram(Message::Telegram { bytes, crcs, rssi }),
         Err(_) => Reads::Otherwise,
     }
-}
-
-/// How many bytes a telegram of this length byte has with its CRCs; `None` if it is too short to be one.
-fn size(length: u8, format_b: bool) -> Option<usize> {
-    let counted = usize::from(length) + 1;
-    if format_b {
-        return Some(counted).filter(|&counted| counted >= FIRST_BLOCK + CRC);
-    }
-    let rest = counted.checked_sub(FIRST_BLOCK)?;
-    Some(counted + CRC + rest.div_ceil(BLOCK) * CRC)
 }
 
 /// Two digits.
@@ -130,11 +118,11 @@ mod tests {
         look(line.as_bytes())
     }
 
-    fn telegram_of(line: &str) -> (Vec<u8>, bool, Option<u8>) {
+    fn telegram_of(line: &str) -> (Vec<u8>, LinkCrcs, Option<u8>) {
         match found(line) {
-            Found::Whole { message: Message::Telegram { bytes, format_b, rssi }, length } => {
+            Found::Whole { message: Message::Telegram { bytes, crcs, rssi }, length } => {
                 assert_eq!(length, line.len());
-                (bytes.to_vec(), format_b, rssi)
+                (bytes.to_vec(), crcs, rssi)
             }
             _ => panic!("{line}"),
         }
@@ -146,9 +134,9 @@ mod tests {
 
     #[test]
     fn both_formats_are_read_with_and_without_reception() {
-        for (line, format_b, digits) in [(A, false, &A[1..]), (B, true, &B[2..])] {
-            assert_eq!(telegram_of(&format!("{line}8210\r\n")), (hex(digits), format_b, Some(0x10)));
-            assert_eq!(telegram_of(&format!("{line}\r\n")), (hex(digits), format_b, None));
+        for (line, crcs, digits) in [(A, LinkCrcs::FormatA, &A[1..]), (B, LinkCrcs::FormatB, &B[2..])] {
+            assert_eq!(telegram_of(&format!("{line}8210\r\n")), (hex(digits), crcs, Some(0x10)));
+            assert_eq!(telegram_of(&format!("{line}\r\n")), (hex(digits), crcs, None));
         }
         assert_eq!(rssi_dbm(0x10), -66);
         assert_eq!((rssi_dbm(0xFA), rssi_dbm(0x80), rssi_dbm(0x7F)), (-77, -138, -10));
@@ -160,19 +148,6 @@ mod tests {
         let (b, ..) = telegram_of(&format!("{B}8210\r\n"));
         let (a, b) = (wmbus::Frame::format_a(&a).unwrap(), wmbus::Frame::format_b(&b).unwrap());
         assert_eq!((a.bytes(), a.trailing(), b.trailing()), (b.bytes(), 0, 0));
-    }
-
-    #[test]
-    fn sizes_are_right_at_every_length_byte() {
-        for length in 0..=255 {
-            let counted = usize::from(length) + 1;
-            let blocks = match counted {
-                ..10 => None,
-                _ => Some(1 + (counted - 10).div_ceil(16)),
-            };
-            assert_eq!(size(length, false), blocks.map(|blocks| counted + 2 * blocks), "{length}");
-            assert_eq!(size(length, true), Some(counted).filter(|counted| *counted >= 12), "{length}");
-        }
     }
 
     #[test]
