@@ -5,6 +5,7 @@ mod daemon;
 mod decode;
 mod keys;
 mod log;
+mod receivers;
 mod status;
 
 use std::ffi::OsString;
@@ -48,6 +49,7 @@ enum Command {
     Deliver(daemon::Run),
     Status(status::Status),
     Check(check::Check),
+    Receivers(receivers::Receivers),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -75,6 +77,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Deliver(run) => run.run(&[Half::Deliver]),
         Command::Status(status) => status.run(),
         Command::Check(check) => check.run(),
+        Command::Receivers(receivers) => receivers.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };

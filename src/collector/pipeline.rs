@@ -1,5 +1,6 @@
 //! The collector: frames and time go in, commits come out.
 
+mod echo;
 mod erasing;
 mod memory;
 mod placing;
@@ -27,6 +28,7 @@ use crate::health::status::Telegrams;
 use crate::keyring::{Keyring, Selector};
 use crate::store::{Commit, Part, SealedFrame};
 use crate::world::Uptime;
+use echo::Echoes;
 
 pub use memory::Memory;
 
@@ -61,6 +63,7 @@ pub struct Collector {
     times: Times,
     boot: String,
     opener: Opener,
+    echoes: Echoes,
     meters: HashMap<Meter, Box<MeterState>>,
     heard: HeardTable,
     counts: Telegrams,
@@ -82,8 +85,12 @@ impl Collector {
     /// Takes a frame without link-layer checksums.
     pub fn hear(&mut self, frame: &[u8], reception: Reception) {
         count(&mut self.counts.heard);
+        if let Some(before) = self.echoes.hear(frame, reception.at) {
+            return self.hear_again(before, frame, reception);
+        }
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
         let (headers, outcome) = self.opener.look(frame, reception, expected);
+        self.echoes.became(&outcome);
         let protected = headers.map(|headers| headers.protected);
         let sight = Sight { frame, reception, protected, own: true };
         match outcome {

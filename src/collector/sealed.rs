@@ -74,6 +74,13 @@ impl Waiting {
         }
     }
 
+    /// The frame just taken was heard once more.
+    pub fn heard_again(&mut self, frame: &[u8], rssi: Option<i16>) {
+        for kept in self.nearest.iter_mut().chain(&mut self.full).filter(|kept| *kept.frame == *frame) {
+            kept.rssi = kept.rssi.max(rssi);
+        }
+    }
+
     /// Frames whose boundary is over; with `all`, the others, too.
     pub fn due(&mut self, meter: Meter, now: Time, all: bool, out: &mut Vec<SealedFrame>) {
         let sealed = |kept: Kept| SealedFrame {

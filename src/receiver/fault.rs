@@ -57,6 +57,11 @@ pub enum Fault {
         "the receiver does not answer: check that the path and the configured kind of receiver belong together"
     )]
     NoAnswer,
+    /// None of the receivers that may be there has answered.
+    #[error(
+        "no receiver that can be recognised answers: plug it out and in again, or configure its kind (and baud, where it was changed)"
+    )]
+    NobodyAnswers,
     /// No answer in several attempts, the port opened anew for each.
     #[error(
         "the receiver does not answer although its port was opened anew several times: reset its USB port, or unplug it for ten seconds"

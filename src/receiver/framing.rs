@@ -40,6 +40,8 @@ pub(super) enum Found<M> {
     Truncated { length: usize },
     /// So many bytes that no message begins with.
     Garbage { length: usize },
+    /// So many bytes that mean nothing, and that dongles send on purpose between messages.
+    Padding { length: usize },
 }
 
 impl<M> Found<M> {
@@ -51,6 +53,7 @@ impl<M> Found<M> {
             Self::BadChecksum { length } => Found::BadChecksum { length },
             Self::Truncated { length } => Found::Truncated { length },
             Self::Garbage { length } => Found::Garbage { length },
+            Self::Padding { length } => Found::Padding { length },
         }
     }
 }
@@ -151,6 +154,10 @@ impl Deframer {
                     1
                 }
                 Found::Garbage { length } => length.max(1),
+                Found::Padding { length } => {
+                    *used += length.max(1);
+                    continue;
+                }
                 Found::BadChecksum { length } => {
                     noise.bad_checksums += 1;
                     length.max(1)

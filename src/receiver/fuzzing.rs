@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crc::{CRC_16_EN_13757, CRC_16_IBM_SDLC, Crc};
 
-use super::{Action, Amb8465, Cul, Dongle, FrameBytes, HexTty, Im871a, Listen, RawTty, Rc1180};
+use super::{Action, Amb8465, Cul, Dongle, FrameBytes, HexTty, Im871a, Iu891a, Listen, RawTty, Rc1180};
 
 /// Any bytes from an iM871A: no panic, bounded output, and the telegrams do not depend on how the bytes were split.
 pub fn im871a(bytes: &[u8]) {
@@ -33,6 +33,40 @@ pub fn im871a_framed(bytes: &[u8]) {
         line.extend(checksum.to_le_bytes());
     }
     im871a(&line);
+}
+
+/// Any bytes from an iU891A: no panic, bounded output, and the telegrams do not depend on how the bytes were split.
+pub fn iu891a(bytes: &[u8]) {
+    let heard = any_bytes(|| Box::new(Iu891a::new(Listen::C1AndT1)), bytes);
+    assert!(heard.len() <= bytes.len() / 22, "a telegram takes at least 22 bytes on the line");
+}
+
+/// Bytes as the ingredients of a line: a SAP, an id, a length, then a body. They become a frame with a right checksum, which
+/// blind bytes hardly ever have; where all bits of the first are set, garbage.
+pub fn iu891a_framed(bytes: &[u8]) {
+    let (mut line, mut rest) = (Vec::new(), bytes);
+    while let Some(([sap, id, length], tail)) = rest.split_first_chunk::<3>() {
+        let (body, tail) = tail.split_at(tail.len().min(usize::from(*length)));
+        rest = tail;
+        if *sap == 0xFF {
+            line.extend(body);
+            continue;
+        }
+        let mut content = vec![*sap, *id];
+        content.extend(body);
+        let checksum = X25.checksum(&content);
+        content.extend(checksum.to_le_bytes());
+        line.push(0xC0);
+        for byte in content {
+            match byte {
+                0xC0 => line.extend([0xDB, 0xDC]),
+                0xDB => line.extend([0xDB, 0xDD]),
+                byte => line.push(byte),
+            }
+        }
+        line.push(0xC0);
+    }
+    iu891a(&line);
 }
 
 /// Any bytes from an Amber module with framed output.

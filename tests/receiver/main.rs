@@ -5,6 +5,7 @@ mod amber;
 mod bench;
 mod cul;
 mod im871a;
+mod iu891a;
 mod rc1180;
 mod scenarios;
 mod tty;

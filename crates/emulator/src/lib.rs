@@ -16,6 +16,7 @@ pub mod fault;
 pub mod heating;
 pub mod household;
 pub mod im871a;
+pub mod iu891a;
 pub mod meter;
 pub mod player;
 pub mod plugged;
