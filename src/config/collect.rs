@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::secret::Credentials;
 use super::section::Section;
-use super::value::Flow;
-use crate::keyring::{SealError, SealKey};
+use crate::keyring::{Flow, SealError, SealKey};
 
 /// Where meter keys lie, and the key that seals them.
 #[derive(Clone, PartialEq, Eq)]

@@ -34,7 +34,7 @@ pub use receiver::{Modes, Receiver, ReceiverKind};
 pub use secret::{Credentials, Secret, SecretError, SecretSource};
 pub use status::{Metrics, Status};
 pub use uplink::{Acknowledge, ClientCertificate, HomeAssistant, Host, Login, Tls, Transport, Uplink};
-pub use value::Flow;
+pub use crate::keyring::Flow;
 
 use document::{Document, Places};
 use section::Section;
