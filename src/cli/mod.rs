@@ -2,6 +2,7 @@
 
 mod daemon;
 mod decode;
+mod harden;
 mod keys;
 mod log;
 mod status;

@@ -192,7 +192,7 @@ impl Collector {
         let Self { settings, meters, keys, .. } = self;
         let expected = Expected { keys, list: &settings.list };
         meters.retain(|meter, state| {
-            state.guard.set_q4(q4(settings, *meter));
+            state.guard.set_q4(q4(settings, keys, *meter));
             expected.contains(*meter)
         });
     }
@@ -207,6 +207,9 @@ impl Collector {
     pub fn set_keys(&mut self, keys: Keyring) {
         self.keys = keys;
         self.opener.forget_keys();
+        for (meter, state) in &mut self.meters {
+            state.guard.set_q4(q4(&self.settings, &self.keys, *meter));
+        }
         let waiting = self.meters.iter().filter(|(_, state)| state.sealed.is_some());
         let waiting: Vec<Meter> = waiting.map(|(meter, _)| *meter).collect();
         self.to_open.extend(waiting.into_iter().filter(|meter| self.keys.get(*meter).is_some()));
@@ -223,7 +226,7 @@ impl Collector {
     /// The sealed frames of a meter, oldest first.
     pub fn open_sealed(&mut self, meter: Meter, mut frames: Vec<SealedFrame>, uptime: Uptime) {
         let now = self.times.steady(uptime);
-        let q4 = q4(&self.settings, meter);
+        let q4 = q4(&self.settings, &self.keys, meter);
         let Some(state) = self.meters.get_mut(&meter) else { return };
         let stored = frames.len();
         frames.extend(state.sealed.take().map(|waiting| waiting.drain(meter)).unwrap_or_default());
@@ -304,7 +307,7 @@ impl Collector {
             if meters.len() >= most {
                 return None;
             }
-            let state = MeterState::new(meter, q4(settings, meter), None, None)?;
+            let state = MeterState::new(meter, q4(settings, keys, meter), None, None)?;
             meters.insert(meter, Box::new(state));
         }
         let state = meters.get_mut(&meter)?;
@@ -379,9 +382,9 @@ fn look(meter: Meter, state: &mut MeterState, desk: &mut Desk<'_>, now: u64, tim
     }
 }
 
-/// The highest flow of a meter, millilitres an hour.
-fn q4(settings: &Settings, meter: Meter) -> i64 {
-    let listed = settings.list.get(meter).and_then(|listed| listed.q4);
+/// The highest flow of a meter, millilitres an hour: from the list, else from its key file.
+fn q4(settings: &Settings, keys: &Keyring, meter: Meter) -> i64 {
+    let listed = settings.list.get(meter).and_then(|listed| listed.q4).or_else(|| keys.q4(meter));
     listed.map_or(settings.q4, |flow| i64::from(flow.as_litres_per_hour()).saturating_mul(1000))
 }
 

@@ -84,8 +84,8 @@ impl Envelope {
     }
 
     /// The plain text, cut off behind its last `>`: the filling behind that is not documented.
-    pub(super) fn open(self, password: &Password) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        let mut bytes = Zeroizing::new(self.sealed);
+    pub(super) fn open(&self, password: &Password) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let mut bytes = Zeroizing::new(self.sealed.clone());
         let mut mode = cbc::Decryptor::<Aes128Dec>::new((&*password.0).into(), (&*password.0).into());
         for block in bytes.as_chunks_mut::<BLOCK>().0 {
             mode.decrypt_block(block.into());

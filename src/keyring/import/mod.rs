@@ -113,11 +113,11 @@ impl Loaded {
     ///
     /// # Errors
     /// When the password is wrong, or the file is damaged or hostile.
-    pub fn keys(self, password: Option<&Password>) -> Result<KeyFile, Fault> {
+    pub fn keys(&self, password: Option<&Password>) -> Result<KeyFile, Fault> {
         let sealed = self.needs_password();
-        let (kind, found) = match self.content {
-            Content::Table(table) => (Kind::Table, rows(&table)),
-            Content::Plain(text) => meters::read(std::str::from_utf8(&text).map_err(|_| Fault::Damaged)?)?,
+        let (kind, found) = match &self.content {
+            Content::Table(table) => (Kind::Table, rows(table)),
+            Content::Plain(text) => meters::read(std::str::from_utf8(text).map_err(|_| Fault::Damaged)?)?,
             Content::Sealed(envelope) => {
                 let text = envelope.open(password.ok_or(Fault::NeedsPassword)?)?;
                 let text = std::str::from_utf8(&text).map_err(|_| Fault::Damaged)?;

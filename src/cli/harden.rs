@@ -1,0 +1,13 @@
+//! What a process that holds keys or passwords asks of the kernel: no dump of its memory, for anybody.
+
+use std::io;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+/// No core dump is written, neither to a file (the limit) nor to a program that collects them (not dumpable, which the
+/// kernel heeds there alone); nor may another process of the same user look into the memory.
+pub(super) fn no_dumps() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
