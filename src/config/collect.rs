@@ -169,9 +169,11 @@ mod tests {
         fs::create_dir_all(&store).unwrap();
         fs::write(store.join("vesigate.seal"), [7; 32]).unwrap();
         // Readable for everybody: found and refused, no other one made.
-        fs::set_permissions(store.join("vesigate.seal"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        fs::set_permissions(store.join("vesigate.seal"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
         assert_eq!(by_hand().unwrap_err().why, SealFault::Readable { mode: 0o644 });
-        fs::set_permissions(store.join("vesigate.seal"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        fs::set_permissions(store.join("vesigate.seal"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
         assert!(by_hand().is_ok() && !keys.seal_file.exists());
         fs::rename(&store, root.path().join("etc/credstore.encrypted")).unwrap();
         assert_eq!(by_hand().unwrap_err().why, SealFault::Encrypted);

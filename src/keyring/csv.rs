@@ -150,7 +150,8 @@ impl Columns {
             name.chars().filter(|letter| !matches!(letter, ' ' | '_' | '-')).eq(wanted.chars())
         };
         let fields = || Fields { rest: Some(line), delimiter };
-        let find = |names: &[&str]| names.iter().find_map(|name| fields().position(|field| named(field, name)));
+        let find =
+            |names: &[&str]| names.iter().find_map(|name| fields().position(|field| named(field, name)));
         let (id, key) = (find(ID), find(KEY));
         if id.is_none() && key.is_none() {
             return (Self { id: Some(0), key: Some(1), manufacturer: None, q4: None }, false);
@@ -229,7 +230,8 @@ const ID: &[&str] = &[
     "mittarinumero",
     "mittari",
 ];
-const KEY: &[&str] = &["key", "dek", "aes", "aeskey", "encryptionkey", "decryptionkey", "avain", "salausavain"];
+const KEY: &[&str] =
+    &["key", "dek", "aes", "aeskey", "encryptionkey", "decryptionkey", "avain", "salausavain"];
 const MANUFACTURER: &[&str] = &["manufacturer", "vendor", "vendorid", "mfr"];
 const Q4: &[&str] = &["q4"];
 

@@ -11,9 +11,9 @@ pub mod import;
 mod key;
 mod seal;
 mod selector;
-pub mod trial;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
 use std::collections::HashMap;
 use std::io;

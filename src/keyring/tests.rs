@@ -129,7 +129,11 @@ fn a_flow_is_kept_with_its_key_and_goes_with_it() {
     assert_eq!(keyring.compare(&entry), Inserted::Replaced);
     assert_eq!(keyring.put(&entry), Ok(Inserted::Replaced));
     assert_eq!(keyring.put(&entry), Ok(Inserted::Same));
-    assert_eq!(keyring.put(&MeterKey { q4: None, ..entry }), Ok(Inserted::Same), "a flow that is there stays");
+    assert_eq!(
+        keyring.put(&MeterKey { q4: None, ..entry }),
+        Ok(Inserted::Same),
+        "a flow that is there stays"
+    );
     keyring.save(&path, &seal(1)).unwrap();
     let mut keyring = Keyring::open(&path, &seal(1)).unwrap();
     assert_eq!((keyring.q4(meter(1)), keyring.q4(meter(0))), (flow, None));

@@ -148,7 +148,8 @@ impl<'a> Trials<'a> {
             meter: meter.to_string(),
             result: match (trial, found) {
                 (Trial { opened: true, .. }, _) => Tested::Opens,
-                (Trial { clear: true, .. }, _) => Tested::InTheClear,
+                // A frame in the clear among others is somebody else's.
+                (Trial { clear: true, failed, .. }, _) if failed.is_empty() => Tested::InTheClear,
                 (_, None) if numbers.contains(&meter.serial) => Tested::OtherName,
                 (_, None) => Tested::NoKey,
                 (Trial { failed, .. }, _) if failed.is_empty() => Tested::Untried,
@@ -176,7 +177,8 @@ impl<'a> Trials<'a> {
         }
         self.tries = self.tries.saturating_add(self.ring.len());
         let opens = |key: &Key| {
-            let opens = |frame| attempt(frame, Some(key)).is_some_and(|(_, attempt)| attempt == Attempt::Opens);
+            let opens =
+                |frame| attempt(frame, Some(key)).is_some_and(|(_, attempt)| attempt == Attempt::Opens);
             frames.iter().all(opens)
         };
         let mut right = self.ring.iter().filter(|(_, key)| opens(key));
@@ -210,8 +212,9 @@ mod tests {
     fn tested(ring: &Keyring, frames: &[&str]) -> KeyTest {
         let mut trials = Trials::new(ring);
         for frame in frames {
-            let bytes: Vec<u8> =
-                (0..frame.len() / 2).map(|at| u8::from_str_radix(&frame[2 * at..2 * at + 2], 16).unwrap()).collect();
+            let bytes: Vec<u8> = (0..frame.len() / 2)
+                .map(|at| u8::from_str_radix(&frame[2 * at..2 * at + 2], 16).unwrap())
+                .collect();
             trials.hear(Frame::bare(&bytes).unwrap());
         }
         let [test] = <[KeyTest; 1]>::try_from(trials.results()).unwrap();

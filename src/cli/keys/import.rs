@@ -46,7 +46,11 @@ impl Import {
         let mut counts = KeysAdded::default();
         compared.iter().for_each(|inserted| counts.count(*inserted));
         let preview = Preview { file: &file, rows: &rows, compared: &compared, counts };
-        if self.json { preview.json()? } else { preview.table(&self.file)? }
+        if self.json {
+            preview.json()?
+        } else {
+            preview.table(&self.file)?
+        }
         if counts.added + counts.replaced == 0 {
             self.say("There is nothing to import.")?;
         } else if self.agreed(&counts)? {
@@ -61,7 +65,9 @@ impl Import {
                 }
             ))?;
             if !file.sealed {
-                self.say("The key file is not encrypted: delete it, or keep it where nobody else can read it.")?;
+                self.say(
+                    "The key file is not encrypted: delete it, or keep it where nobody else can read it.",
+                )?;
             }
         } else {
             self.say("Nothing was changed.")?;
@@ -75,7 +81,9 @@ impl Import {
             return Ok(true);
         }
         if !prompt::is_possible() {
-            return Err("nothing was changed: there is no terminal to ask on. Say --yes to import this".to_owned());
+            return Err(
+                "nothing was changed: there is no terminal to ask on. Say --yes to import this".to_owned()
+            );
         }
         if counts.replaced > 0 {
             tell("A changed key takes the place of the one that is there, which is gone then.");
@@ -188,7 +196,7 @@ impl Preview<'_> {
 
 fn describe(row: &KeyRow<'_>) -> String {
     let MeterKey { meter, key, q4 } = row.entry;
-    let mut text = format!("{meter:<20} mark {}", Fingerprint::of(key));
+    let mut text = format!("{:<20} mark {}", meter.to_string(), Fingerprint::of(key));
     if let Some(q4) = q4 {
         text += &format!(", Q4 {} l/h", q4.as_litres_per_hour());
     }

@@ -229,7 +229,11 @@ mod tests {
         let text = wrapped("  refused   ", &"many words ".repeat(30));
         assert!(text.lines().count() > 3);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        assert!(text.lines().skip(1).all(|line| line.starts_with("            m") || line.starts_with("            w")));
+        assert!(
+            text.lines()
+                .skip(1)
+                .all(|line| line.starts_with("            m") || line.starts_with("            w"))
+        );
         assert_eq!(wrapped("", "short"), "short");
     }
 }

@@ -152,7 +152,8 @@ pub(super) struct Ring {
 impl Ring {
     fn open(config: &Config) -> Result<Self, String> {
         let credentials = Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
-        let seal = config.keys.seal_by_hand(&credentials, Path::new("/")).map_err(|error| error.to_string())?;
+        let seal =
+            config.keys.seal_by_hand(&credentials, Path::new("/")).map_err(|error| error.to_string())?;
         let path = config.keys.file.clone();
         let keys = Keyring::open(&path, &seal).map_err(|error| format!("{} {error}", path.display()))?;
         for damage in keys.damaged() {

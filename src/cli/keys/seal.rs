@@ -58,7 +58,8 @@ impl Seal {
     /// One line: what `config/<meter>` carries.
     fn seal(&self, entry: &MeterKey) -> Result<(), String> {
         let meter = self.in_full(entry.meter)?;
-        let name: MeterId = meter.to_string().parse().map_err(|_| format!("{meter} has no name in messages"))?;
+        let name: MeterId =
+            meter.to_string().parse().map_err(|_| format!("{meter} has no name in messages"))?;
         let key: &Key = &entry.key;
         let sealed = SealedBox::seal_key(name, key.bytes(), &self.to, random());
         let sealed = sealed.map_err(|error| error.to_string())?;
@@ -68,7 +69,9 @@ impl Seal {
     fn in_full(&self, meter: Selector) -> Result<Meter, String> {
         let model = || {
             self.model.ok_or_else(|| {
-                format!("{meter}: say what it is, with --model such as KAM.1B.16, or name it in full; left out")
+                format!(
+                    "{meter}: say what it is, with --model such as KAM.1B.16, or name it in full; left out"
+                )
             })
         };
         match meter {
@@ -87,7 +90,8 @@ impl FromStr for Model {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let whole = text.split_once('.').map(|(manufacturer, rest)| format!("{manufacturer}.00000000.{rest}"));
+        let whole =
+            text.split_once('.').map(|(manufacturer, rest)| format!("{manufacturer}.00000000.{rest}"));
         let meter = whole.and_then(|whole| whole.parse().ok());
         meter.map(Self).ok_or("write manufacturer, version and device type, such as KAM.1B.16")
     }

@@ -46,7 +46,9 @@ impl PasswordFrom {
                 Err(fault) if left == 0 => return Err(fault.to_string()),
                 Err(fault) => super::tell(&format!("{fault}. Try again.")),
                 Ok(password) => match loaded.keys(Some(&password)) {
-                    Err(Fault::WrongPassword) if left > 0 => super::tell("That password is wrong. Try again."),
+                    Err(Fault::WrongPassword) if left > 0 => {
+                        super::tell("That password is wrong. Try again.")
+                    }
                     other => return other.map_err(wrong),
                 },
             }

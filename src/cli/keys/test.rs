@@ -45,7 +45,8 @@ impl Test {
             }
         };
         tests.sort_by(|a, b| (a.result, &a.meter).cmp(&(b.result, &b.meter)));
-        let bad = |test: &KeyTest| matches!(test.result, Tested::WrongKey | Tested::NoKey | Tested::OtherName);
+        let bad =
+            |test: &KeyTest| matches!(test.result, Tested::WrongKey | Tested::NoKey | Tested::OtherName);
         let code = if tests.iter().any(bad) { exit::REFUSED } else { exit::OK };
         if self.json {
             for test in &tests {
@@ -63,7 +64,10 @@ impl Test {
         }
         for test in &tests {
             let (word, text) = explain(test);
-            say(format_args!("{}", wrapped(&format!("  {word:<12}"), &format!("{:<20} {text}", test.meter))))?;
+            say(format_args!(
+                "{}",
+                wrapped(&format!("  {word:<13}"), &format!("{:<20} {text}", test.meter))
+            ))?;
         }
         let count = |wanted| tests.iter().filter(|test| test.result == wanted).count();
         let summary = format!(
@@ -81,7 +85,8 @@ impl Test {
 fn explain(test: &KeyTest) -> (&'static str, String) {
     let filed = test.filed_under.as_deref().unwrap_or_default();
     let mark = test.mark.as_deref().unwrap_or_default();
-    let instead = test.opens_with.as_deref().map(|name| format!("; the key of {name} does: were they mixed up?"));
+    let instead =
+        test.opens_with.as_deref().map(|name| format!("; the key of {name} does: were they mixed up?"));
     match test.result {
         Tested::Opens => ("opens", format!("with the key of {filed}, mark {mark}")),
         Tested::WrongKey => (
@@ -95,7 +100,9 @@ fn explain(test: &KeyTest) -> (&'static str, String) {
             "NO KEY",
             format!(
                 "it has none{}",
-                instead.as_deref().unwrap_or("; import it (vesigate keys import FILE) or add it (vesigate keys add)")
+                instead
+                    .as_deref()
+                    .unwrap_or("; import it (vesigate keys import FILE) or add it (vesigate keys add)")
             ),
         ),
         Tested::OtherName => (
@@ -103,7 +110,9 @@ fn explain(test: &KeyTest) -> (&'static str, String) {
             format!("its number has a key, but under {filed}: add that key again under the name at the left"),
         ),
         Tested::InTheClear => ("in the clear", "it sends unencrypted".to_owned()),
-        Tested::Untried => ("untried", format!("heard, but not since it has the key of {filed}: ask again later")),
+        Tested::Untried => {
+            ("untried", format!("heard, but not since it has the key of {filed}: ask again later"))
+        }
     }
 }
 

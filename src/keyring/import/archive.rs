@@ -83,7 +83,9 @@ pub enum ArchiveFault {
     #[error("the ZIP is damaged: copy it again from where it came from, in binary mode")]
     Damaged,
     /// Entries without end.
-    #[error("the ZIP holds more than {MAX_ENTRIES} files; a key file's holds two, so this could be an attack")]
+    #[error(
+        "the ZIP holds more than {MAX_ENTRIES} files; a key file's holds two, so this could be an attack"
+    )]
     TooManyEntries,
     /// It would grow beyond all reason.
     #[error("the ZIP would grow to more than {MAX_RATIO} times its size, which no key file does: a ZIP bomb")]
@@ -92,7 +94,9 @@ pub enum ArchiveFault {
     #[error("the key file in the ZIP is larger than {} MB", MAX_ENTRY / 1_000_000)]
     TooLarge,
     /// The ZIP itself has a password.
-    #[error("the ZIP itself has a password, which Kamstrup's have not: unpack it first, then import what was in it")]
+    #[error(
+        "the ZIP itself has a password, which Kamstrup's have not: unpack it first, then import what was in it"
+    )]
     Encrypted,
     /// Packed by a method that key files do not use.
     #[error("the ZIP is packed by an unusual method: unpack it first, then import what was in it")]

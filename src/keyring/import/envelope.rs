@@ -80,7 +80,11 @@ impl Envelope {
             return Err(Fault::Unknown);
         }
         let sealed = STANDARD.decode(&base64).map_err(|_| Fault::Damaged)?;
-        if sealed.is_empty() || !sealed.len().is_multiple_of(BLOCK) { Err(Fault::Damaged) } else { Ok(Self { sealed }) }
+        if sealed.is_empty() || !sealed.len().is_multiple_of(BLOCK) {
+            Err(Fault::Damaged)
+        } else {
+            Ok(Self { sealed })
+        }
     }
 
     /// The plain text, cut off behind its last `>`: the filling behind that is not documented.

@@ -221,7 +221,8 @@ impl KeyFile {
         if found.is_empty() {
             return Err(Fault::NoKeys);
         }
-        let mut file = Self { kind, sealed, zipped, refused: Vec::new(), rows: Vec::with_capacity(found.len()) };
+        let mut file =
+            Self { kind, sealed, zipped, refused: Vec::new(), rows: Vec::with_capacity(found.len()) };
         let mut known: HashMap<Selector, usize> = HashMap::with_capacity(found.len());
         for one in found {
             match one {
@@ -367,7 +368,9 @@ pub enum Fault {
     #[error("is UTF-16 text: save it as \"CSV UTF-8\"")]
     Utf16,
     /// Neither a ZIP, nor a KEM or KEM2 file, nor a table.
-    #[error("is no key file: neither KEM nor KEM2 (zipped or bare) nor a CSV table with the columns id and key")]
+    #[error(
+        "is no key file: neither KEM nor KEM2 (zipped or bare) nor a CSV table with the columns id and key"
+    )]
     Unknown,
     /// A key file without meters.
     #[error("is a key file without any meter in it")]
@@ -385,7 +388,9 @@ pub enum Fault {
     #[error("is encrypted: give its password (it is asked for on a terminal; else --password-file FILE)")]
     NeedsPassword,
     /// Nothing sensible came out.
-    #[error("does not open: the password is wrong. It is the one that the file was ordered or downloaded with")]
+    #[error(
+        "does not open: the password is wrong. It is the one that the file was ordered or downloaded with"
+    )]
     WrongPassword,
     /// The password is right, or is not needed, and part of it makes no sense.
     #[error("is damaged: copy it again from where it came from, in binary mode")]

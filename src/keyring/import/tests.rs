@@ -82,10 +82,7 @@ fn bad_rows_of_a_table_do_not_spoil_the_others() {
     let refused: Vec<_> = file.refused.iter().map(|one| one.place).collect();
     assert_eq!(refused, [Place::Line(3), Place::Line(4)]);
     let remarks: Vec<_> = file.rows().map(|row| (row.entry.meter.to_string(), row.remark)).collect();
-    assert_eq!(
-        remarks,
-        [("01234567".to_owned(), None), ("12345678".to_owned(), Some(Remark::Placeholder))]
-    );
+    assert_eq!(remarks, [("01234567".to_owned(), None), ("12345678".to_owned(), Some(Remark::Placeholder))]);
 }
 
 #[test]
@@ -163,7 +160,8 @@ fn a_key_type_may_stand_in_an_attribute_and_other_keys_are_never_taken() {
 
 #[test]
 fn a_meter_given_twice_counts_once() {
-    let row = |serial: u32, key: &str| format!("<Meter><SerialNo>{serial}</SerialNo><DEK>{key}</DEK></Meter>");
+    let row =
+        |serial: u32, key: &str| format!("<Meter><SerialNo>{serial}</SerialNo><DEK>{key}</DEK></Meter>");
     let all = [row(1, KEY_A), row(1, KEY_A), row(2, KEY_A), row(2, KEY_B)].concat();
     let file = inside(&format!("<MetersInOrder>{all}</MetersInOrder>")).unwrap();
     let rows: Vec<_> = file.rows().map(|row| (row.place, row.remark)).collect();

@@ -63,7 +63,9 @@ impl<'a> Xml<'a> {
                 Err(_) => return Err(XmlFault::NotWellFormed),
             };
             match piece {
-                Piece::Text(text) if self.depth == 0 && !is_blank(text) => return Err(XmlFault::NotWellFormed),
+                Piece::Text(text) if self.depth == 0 && !is_blank(text) => {
+                    return Err(XmlFault::NotWellFormed);
+                }
                 Piece::Letter(_) if self.depth == 0 => return Err(XmlFault::NotWellFormed),
                 piece => return Ok(Some(piece)),
             }
@@ -123,7 +125,9 @@ pub enum XmlFault {
     #[error("it refers to an entity of its own, which no key file does and which could be an attack")]
     Entity,
     /// Elements inside each other without end.
-    #[error("its elements are nested deeper than {MAX_DEPTH}, which no key file's are and which could be an attack")]
+    #[error(
+        "its elements are nested deeper than {MAX_DEPTH}, which no key file's are and which could be an attack"
+    )]
     TooDeep,
     /// No XML, or cut short.
     #[error("its XML is damaged")]
@@ -149,7 +153,8 @@ mod tests {
 
     #[test]
     fn elements_text_and_letters_come_out() {
-        let text = "\u{feff}<?xml version=\"1.0\"?>\n<!-- x --><a:b c=\"1\">x&amp;&#65;<d/><![CDATA[<y>]]></a:b>\n";
+        let text =
+            "\u{feff}<?xml version=\"1.0\"?>\n<!-- x --><a:b c=\"1\">x&amp;&#65;<d/><![CDATA[<y>]]></a:b>\n";
         assert_eq!(walk(text).unwrap().trim(), "<bx&A<d><y>>");
     }
 
@@ -165,7 +170,18 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_goes_on_is_not_well_formed() {
-        for text in ["", "x", "<a>", "<a></b>", "<a/><b/>", "<a/>x", "<a/>&amp;", "<a", "<a>&#0;</a>", "<a>&#xD800;</a>"] {
+        for text in [
+            "",
+            "x",
+            "<a>",
+            "<a></b>",
+            "<a/><b/>",
+            "<a/>x",
+            "<a/>&amp;",
+            "<a",
+            "<a>&#0;</a>",
+            "<a>&#xD800;</a>",
+        ] {
             assert_eq!(walk(text), Err(XmlFault::NotWellFormed), "{text}");
         }
     }
