@@ -1,8 +1,11 @@
 //! `vesigate keys` as typed.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::process::Stdio;
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -104,6 +107,44 @@ fn a_wrong_password_a_readable_password_file_and_a_hostile_file_say_what_to_do()
     std::fs::write(&file, laughs).unwrap();
     assert!(says(&["import", &file]).contains("document type (DTD)"));
     assert!(says(&["import", &format!("{file}.not-there")]).contains("cannot be read"));
+}
+
+#[test]
+fn a_password_is_asked_for_without_showing_it_and_again_when_it_is_wrong() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let folder = folder();
+    let (file, _) = sample(folder.path(), "kem1-download.zip.kem", "");
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = || Stdio::from(File::options().read(true).write(true).open(&name).unwrap());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vesigate"));
+    command.args(["keys", "import", &file, "--config"]).arg(folder.path().join("vesigate.toml"));
+    command.stdin(terminal()).stdout(terminal()).stderr(terminal());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut master = File::from(master);
+    let (mut seen, mut answered) = (String::new(), 0);
+    for (question, answer) in
+        [("(not shown): ", "not-this-one"), ("Try again", ""), ("(not shown): ", "Sample-Pass1"), ("[y/N] ", "y")]
+    {
+        let end = loop {
+            if let Some(at) = seen[answered..].find(question) {
+                break answered + at + question.len();
+            }
+            let mut some = [0; 512];
+            let read = master.read(&mut some).unwrap_or_else(|error| panic!("{error} after:\n{seen}"));
+            seen += &String::from_utf8_lossy(&some[..read]);
+        };
+        answered = end;
+        if !answer.is_empty() {
+            master.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        }
+    }
+    assert!(child.wait().unwrap().success(), "{seen}");
+    assert!(!seen.contains("not-this-one") && !seen.contains("Sample-Pass1"), "{seen}");
+    assert!(stdout(&keys(folder.path(), &["list"]).assert().code(0)).contains("KAM.12345678"));
 }
 
 #[test]
