@@ -126,9 +126,12 @@ fn a_password_is_asked_for_without_showing_it_and_again_when_it_is_wrong() {
     drop(command);
     let mut master = File::from(master);
     let (mut seen, mut answered) = (String::new(), 0);
-    for (question, answer) in
-        [("(not shown): ", "not-this-one"), ("Try again", ""), ("(not shown): ", "Sample-Pass1"), ("[y/N] ", "y")]
-    {
+    for (question, answer) in [
+        ("(not shown): ", "not-this-one"),
+        ("Try again", ""),
+        ("(not shown): ", "Sample-Pass1"),
+        ("[y/N] ", "y"),
+    ] {
         let end = loop {
             if let Some(at) = seen[answered..].find(question) {
                 break answered + at + question.len();

@@ -2,13 +2,16 @@
 
 use std::io;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// No core dump is written, neither to a file (the limit) nor to a program that collects them (not dumpable, which the
 /// kernel heeds there alone); nor may another process of the same user look into the memory.
 pub(super) fn no_dumps() -> io::Result<()> {
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    // The unit has set it already, and allows no other limits to be changed.
+    if getrlimit(Resource::Core).maximum != Some(0) {
+        setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    }
     Ok(())
 }
 
