@@ -47,9 +47,9 @@ impl Import {
         compared.iter().for_each(|inserted| counts.count(*inserted));
         let preview = Preview { file: &file, rows: &rows, compared: &compared, counts };
         if self.json {
-            preview.json()?
+            preview.json()?;
         } else {
-            preview.table(&self.file)?
+            preview.table(&self.file)?;
         }
         if counts.added + counts.replaced == 0 {
             self.say("There is nothing to import.")?;

@@ -96,7 +96,9 @@ impl Place {
             Self::File(ring) => {
                 for meter in meters {
                     if !ring.keys.remove(*meter) {
-                        return Err(format!("there is no key under the name {meter}; no key was removed"));
+                        return Err(format!(
+                            "there is no key under the name {meter} (\"vesigate keys list\" shows the names); no key was removed"
+                        ));
                     }
                 }
                 ring.save()

@@ -47,7 +47,7 @@ impl PasswordFrom {
                 Err(fault) => super::tell(&format!("{fault}. Try again.")),
                 Ok(password) => match loaded.keys(Some(&password)) {
                     Err(Fault::WrongPassword) if left > 0 => {
-                        super::tell("That password is wrong. Try again.")
+                        super::tell("That password is wrong. Try again.");
                     }
                     other => return other.map_err(wrong),
                 },

@@ -88,7 +88,9 @@ impl Half {
         for meter in meters {
             let selector = read_name(meter)?;
             if !keys.remove(selector) {
-                return Err(format!("there is no key under the name {selector}; no key was removed"));
+                return Err(format!(
+                    "there is no key under the name {selector} (\"vesigate keys list\" shows the names); no key was removed"
+                ));
             }
         }
         self.vault.save(&keys)?;

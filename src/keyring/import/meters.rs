@@ -168,7 +168,7 @@ impl Item {
         let maker: Option<Manufacturer> = self.maker.as_str().trim().parse().ok();
         let meter = maker.map_or(Selector::Number(serial), |maker| Selector::Maker(maker, serial));
         let mut keys = self.deks.iter().filter(|key| !key.as_str().trim().is_empty());
-        let first = keys.next().ok_or(refused(Some(meter), RowFault::NoKey))?;
+        let first = keys.next().ok_or_else(|| refused(Some(meter), RowFault::NoKey))?;
         let read = |text: &Text| {
             parse_key(text.as_str()).map_err(|fault| refused(Some(meter), RowFault::Key(fault)))
         };

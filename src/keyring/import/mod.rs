@@ -1,4 +1,4 @@
-//! Key files of any kind: Kamstrup's KEM and KEM2, in their ZIP or bare, and tables. What a file is, its content says,
+//! Key files of any kind: Kamstrup's KEM and KEM2, in their ZIP or bare, tables, and lines of `id=` and `key=`. What a file is, its content says,
 //! whatever its name.
 //!
 //! Every byte is taken for hostile: what could blow up is refused by name, nothing is written to disk, and no message
@@ -6,6 +6,7 @@
 
 mod archive;
 mod envelope;
+mod lines;
 mod meters;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub struct Loaded {
 
 enum Content {
     Table(KeyTable),
+    Lines(Zeroizing<Vec<u8>>),
     Plain(Zeroizing<Vec<u8>>),
     Sealed(Envelope),
 }
@@ -76,7 +78,7 @@ impl Loaded {
             drop(bytes);
             let content = Self::content(inside)?;
             return match content {
-                Content::Table(_) => Err(Fault::Unknown),
+                Content::Table(_) | Content::Lines(_) => Err(Fault::Unknown),
                 content => Ok(Self { content, zipped: true }),
             };
         }
@@ -90,6 +92,9 @@ impl Loaded {
         }
         if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
             return Err(Fault::Utf16);
+        }
+        if !start.starts_with(b"<") && lines::is_one(&bytes) {
+            return Ok(Content::Lines(bytes));
         }
         if !start.starts_with(b"<") {
             let table = KeyTable::from_bytes(bytes);
@@ -117,6 +122,7 @@ impl Loaded {
         let sealed = self.needs_password();
         let (kind, found) = match &self.content {
             Content::Table(table) => (Kind::Table, rows(table)),
+            Content::Lines(text) => (Kind::Lines, lines::read(text)),
             Content::Plain(text) => meters::read(std::str::from_utf8(text).map_err(|_| Fault::Damaged)?)?,
             Content::Sealed(envelope) => {
                 let text = envelope.open(password.ok_or(Fault::NeedsPassword)?)?;
@@ -258,6 +264,8 @@ pub enum Kind {
     Kem2,
     /// A CSV table.
     Table,
+    /// Lines such as `id=` and `key=`.
+    Lines,
 }
 
 impl fmt::Display for Kind {
@@ -266,6 +274,7 @@ impl fmt::Display for Kind {
             Self::Kem => "KEM",
             Self::Kem2 => "KEM2",
             Self::Table => "CSV",
+            Self::Lines => "id= and key=",
         })
     }
 }

@@ -86,6 +86,17 @@ fn bad_rows_of_a_table_do_not_spoil_the_others() {
 }
 
 #[test]
+fn lines_of_numbers_and_keys_are_read() {
+    let text = format!(
+        "name=Cellar\nid=87654321\nkey={KEY_A}\n\nname=x\r\nid = 4711\r\nkey = {KEY_B}\r\nkey={KEY_C}\n"
+    );
+    let file = open(text.as_bytes(), "").unwrap();
+    assert_eq!((file.kind, keys(&file)), (Kind::Lines, of(&["87654321", "00004711"])));
+    let refused: Vec<_> = file.refused.iter().map(|one| (one.place, one.why)).collect();
+    assert_eq!(refused, [(Place::Line(8), RowFault::NoNumber)]);
+}
+
+#[test]
 fn a_wrong_password_is_told_apart_from_a_damaged_file() {
     for (bytes, right) in [(KEM, PASSWORD), (KEM_ZIP, PASSWORD), (KEM2, PASSWORD2)] {
         assert_eq!(open(bytes, "wrong").unwrap_err(), Fault::WrongPassword);
@@ -246,6 +257,7 @@ proptest! {
         key_file_inside(&bytes);
         key_file(&[b"PK\x03\x04", &bytes[..]].concat());
         key_file(&[b"id,key\n", &bytes[..]].concat());
+        key_file(&[b"id=1\nkey=", &bytes[..]].concat());
     }
 
     #[test]
