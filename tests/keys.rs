@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -125,6 +126,17 @@ fn a_password_is_asked_for_without_showing_it_and_again_when_it_is_wrong() {
     let mut child = command.spawn().unwrap();
     drop(command);
     let mut master = File::from(master);
+    // Read on a thread of its own, so that silence fails the test instead of stopping it.
+    let mut from = master.try_clone().unwrap();
+    let (said, says) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut some = [0; 512];
+        while let Ok(read) = from.read(&mut some) {
+            if said.send(some[..read].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
     let (mut seen, mut answered) = (String::new(), 0);
     for (question, answer) in [
         ("(not shown): ", "not-this-one"),
@@ -136,9 +148,13 @@ fn a_password_is_asked_for_without_showing_it_and_again_when_it_is_wrong() {
             if let Some(at) = seen[answered..].find(question) {
                 break answered + at + question.len();
             }
-            let mut some = [0; 512];
-            let read = master.read(&mut some).unwrap_or_else(|error| panic!("{error} after:\n{seen}"));
-            seen += &String::from_utf8_lossy(&some[..read]);
+            match says.recv_timeout(Duration::from_secs(30)) {
+                Ok(some) => seen += &String::from_utf8_lossy(&some),
+                Err(error) => {
+                    child.kill().unwrap();
+                    panic!("{error} after:\n{seen}");
+                }
+            }
         };
         answered = end;
         if !answer.is_empty() {

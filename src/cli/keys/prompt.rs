@@ -10,8 +10,9 @@ const LONGEST: usize = 256;
 
 /// Asks for a secret; what is typed is not shown.
 pub(super) fn secret(question: &str) -> io::Result<Zeroizing<String>> {
-    write!(io::stderr(), "{question}")?;
+    // First silence, so that not even the fastest answer shows.
     let _silence = Silence::begin()?;
+    write!(io::stderr(), "{question}")?;
     let line = line();
     // The line break was typed, but not shown either.
     let _ = writeln!(io::stderr());
