@@ -16,12 +16,15 @@ use tokio::time::timeout;
 
 use crate::{SOON, Site, until};
 
-/// The program beside this test.
+/// The program that is tried: the one beside this test, or what `VESI_BINARY` names, such as one out of a package.
 ///
 /// # Panics
 /// When it has not been built.
 #[must_use]
 pub fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("VESI_BINARY") {
+        return named.into();
+    }
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let binary = profile.join("vesigate");
@@ -203,6 +206,21 @@ impl Gateway {
         kill_process(pid.expect("it runs"), signal).unwrap();
     }
 
+    /// Stops all its threads where they are; only [`kill`](Self::kill) makes sense after that.
+    pub async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        let is_stopped = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The state stands behind the name, which is in brackets.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        until("the stop of all threads", SOON, async || {
+            fs::read_dir(&tasks).unwrap().map(Result::unwrap).all(is_stopped).then_some(())
+        })
+        .await;
+    }
+
     /// What this run has logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -258,6 +276,15 @@ impl Gateway {
             Ok(status) => status,
             Err(_) => panic!("{half} does not report {what}; last:\n{last:#?}\nlog:\n{}", self.log()),
         }
+    }
+
+    /// Waits until its receivers listen: what is sent before that is lost.
+    pub async fn listens(&self) {
+        let receives = |status: &Value| {
+            let receivers = status["receivers"].as_array();
+            receivers.is_some_and(|all| all.iter().all(|receiver| receiver["state"] == "receiving"))
+        };
+        self.reports("collect", "receivers that listen", receives).await;
     }
 
     /// Waits until a problem of this kind runs; gives its text.

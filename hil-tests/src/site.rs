@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
 
-use emulator::im871a::{Device, Im871a};
+use emulator::dongle::Kind;
 use emulator::player::{Played, Player};
+use emulator::plugged::Plugged;
 use emulator::town::Town;
 use messages::topic::Gateway as GatewayName;
 use tempfile::TempDir;
@@ -25,7 +26,9 @@ pub struct Site {
     /// The clock of everything here; without it gateways take the machine's.
     pub clock: Option<FastClock>,
     /// The dongle. Tests may unplug it, mute it, let it stammer.
-    pub dongle: Arc<Im871a>,
+    pub dongle: Arc<Plugged>,
+    /// What kind it is.
+    pub kind: Kind,
     /// Further lines of `[gateway]`.
     pub gateway_lines: String,
     /// What the gateway logs, as `--log` wants it.
@@ -41,9 +44,21 @@ impl Site {
         Self { clock: Some(FastClock::new(crate::clock::START, speed)), ..Self::new() }
     }
 
-    /// A place with the machine's own clock.
+    /// A place with the machine's own clock. Its dongle is of the kind that the environment's `VESI_DONGLE` says, so that
+    /// everything can be tried with any kind.
     #[must_use]
     pub fn new() -> Self {
+        let named = std::env::var("VESI_DONGLE").ok();
+        let kind = named.map_or(Kind::Im871a, |name| {
+            let kind = Kind::all().iter().find(|kind| kind.name() == name);
+            *kind.unwrap_or_else(|| panic!("VESI_DONGLE: there is no {name}"))
+        });
+        Self::with_dongle(kind)
+    }
+
+    /// The same with another kind of dongle.
+    #[must_use]
+    pub fn with_dongle(kind: Kind) -> Self {
         let mut folder = tempfile::Builder::new().prefix("vesi-").tempdir().unwrap();
         if std::env::var_os("VESI_KEEP").is_some() {
             folder.disable_cleanup(true);
@@ -52,11 +67,12 @@ impl Site {
         for name in ["data", "run", "logs"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let dongle = Im871a::plug_in(&folder.path().join("usb-iM871A"), Device::default()).unwrap();
+        let dongle = Plugged::plug_in(&folder.path().join("usb-dongle"), kind.dongle()).unwrap();
         Self {
             folder,
             clock: None,
             dongle: Arc::new(dongle),
+            kind,
             gateway_lines: String::new(),
             log_level: "info".to_owned(),
             mail_authority: None,
@@ -113,13 +129,14 @@ impl Site {
             text,
             "[gateway]\nutility = \"{}\"\nname = \"{}\"\ndata_dir = \"{}\"\n{}\n\n\
              [status]\nsockets = \"{}\"\n\n\
-             [[receiver]]\npath = \"{}\"\n\n",
+             [[receiver]]\npath = \"{}\"\n{}\n",
             name.utility(),
             name.name(),
             path("data"),
             self.gateway_lines,
             path("run"),
             self.dongle.link().display(),
+            self.kind.configuration(),
         );
         if self.path("meters.csv").exists() {
             let _ = write!(text, "[meters]\nfile = \"{}\"\n\n", path("meters.csv"));
@@ -188,7 +205,7 @@ pub struct Air {
 }
 
 impl Air {
-    fn new(town: Town, dongle: &Arc<Im871a>, clock: FastClock) -> Self {
+    fn new(town: Town, dongle: &Arc<Plugged>, clock: FastClock) -> Self {
         let mut player = Player::new(town, clock.pace());
         let played = player.played();
         let (stop, mut stopped) = watch::channel(false);

@@ -1,6 +1,6 @@
 //! Where the daemon logs to: the journal when systemd listens, else standard error.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// # Errors
 /// `level` cannot be read.
 pub(super) fn start(level: &str) -> Result<(), String> {
-    let filter = EnvFilter::builder().parse(level).map_err(|_| {
+    let filter = filter(level).ok_or_else(|| {
         format!("--log {level}: write error, warn, info, debug or trace, or levels by module such as info,vesigate::uplink=debug")
     })?;
     let registry = tracing_subscriber::registry().with(filter);
@@ -23,4 +23,28 @@ pub(super) fn start(level: &str) -> Result<(), String> {
         }
     };
     Ok(())
+}
+
+/// A word alone must be a level: taken for a module, a slip of the pen would silence everything else.
+fn filter(level: &str) -> Option<Targets> {
+    let is_clear = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    level.split(',').all(is_clear).then(|| level.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn levels_for_all_and_by_module_are_understood_and_slips_are_not() {
+        let info = filter("info,vesigate::uplink=debug").unwrap();
+        assert!(info.would_enable("vesigate::store", &Level::INFO));
+        assert!(!info.would_enable("vesigate::store", &Level::DEBUG));
+        assert!(info.would_enable("vesigate::uplink::session", &Level::DEBUG));
+        for slip in ["inof", "info,uplink", "vesigate=loud"] {
+            assert!(filter(slip).is_none(), "{slip}");
+        }
+    }
 }

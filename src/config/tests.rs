@@ -219,6 +219,11 @@ fn lists_say_which_entry_is_wrong() {
 #[test]
 fn names_and_paths_are_given_once() {
     let receiver = "[[receiver]]\npath = \"/dev/a\"\n";
+    let baud = format!("{receiver}baud = 9600\n");
+    assert_eq!(
+        problems(&baud),
+        ["vesigate.toml:3: receiver[1].baud: is not this receiver's speed; remove it"]
+    );
     let contact = "[[contact]]\nname = \"a\"\nemail = \"a@b.fi\"\n";
     assert_eq!(problems(&receiver.repeat(2)).len(), 1);
     assert_eq!(problems(&contact.repeat(2)).len(), 1);

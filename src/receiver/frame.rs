@@ -3,18 +3,35 @@
 use std::{fmt, ops::Deref, time::Instant};
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
 /// One telegram as a dongle gave it, and what the dongle knew about its reception.
 #[derive(Clone, Debug)]
 pub struct RawFrame {
-    /// The telegram, beginning with its length byte; with link-layer CRCs only where the dongle leaves them in.
+    /// The telegram, beginning with its length byte.
     pub bytes: FrameBytes,
+    /// Whether the link layer's CRCs are still in it.
+    pub crcs: LinkCrcs,
     /// How it was sent, where the dongle can tell. A dongle that listens for several modes at once usually cannot.
     pub link_mode: Option<LinkMode>,
     /// Received signal strength in dBm, where the dongle reports it.
     pub rssi_dbm: Option<i16>,
     /// When the last byte of it came out of the dongle.
     pub heard_at: Instant,
+}
+
+/// What has become of the link layer's CRCs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LinkCrcs {
+    /// The dongle has checked them and taken them out.
+    #[default]
+    Removed,
+    /// All are there, unchecked, as frame format A has them: behind the first ten bytes and then behind each sixteen. The
+    /// length byte does not count them.
+    FormatA,
+    /// All are there, unchecked, as frame format B has them: one at the end, in long frames one more behind 126 bytes. The
+    /// length byte counts them.
+    FormatB,
 }
 
 /// The bytes of one telegram, at most [`FrameBytes::CAPACITY`] of them, kept in place (no heap).
@@ -66,7 +83,7 @@ impl fmt::Debug for FrameBytes {
 pub struct FrameTooLong;
 
 /// How a telegram was sent (EN 13757-4, the modes a water meter's telegram can come in).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum LinkMode {
     /// Stationary mode, 868.3 MHz, 32.768 kchip/s.
     S1,
@@ -74,6 +91,8 @@ pub enum LinkMode {
     T1,
     /// Compact mode, 868.95 MHz, 100 kchip/s, not coded.
     C1,
+    /// Narrowband mode, 169 MHz.
+    N1,
 }
 
 /// What a receiver is told to listen for.

@@ -4,15 +4,23 @@
 //! come out. One loop ([`port::run`]) drives any of them over a serial line. Every byte of that line is hostile: it is
 //! counted and skipped, never trusted, and nothing here logs above `debug` because of it.
 
+pub mod amber;
+mod conversation;
 mod dongle;
 mod fault;
 mod frame;
+mod framing;
 pub mod fuzzing;
 pub mod im871a;
+mod machine;
 pub mod port;
+mod protocol;
 mod quiet;
+#[cfg(test)]
+mod simulation;
 
-pub use dongle::{Action, CommandBytes, Counters, Dongle, Info};
+pub use amber::{Amb3665, Amb8465, Channel};
+pub use dongle::{Action, CommandBytes, Counters, Dongle, Firmware, Info};
 pub use fault::Fault;
-pub use frame::{FrameBytes, FrameTooLong, LinkMode, Listen, RawFrame};
+pub use frame::{FrameBytes, FrameTooLong, LinkCrcs, LinkMode, Listen, RawFrame};
 pub use im871a::Im871a;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use emulator::im871a::{Device, Im871a};
+use emulator::dongle::Kind;
+use emulator::plugged::Plugged;
 use messages::Time;
 use messages::batch::{Record, Seq, Stream};
 use messages::reading::HourRow;
+use messages::status::ReceiverState;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,7 +29,6 @@ use zeroize::Zeroizing;
 /// The info code "leak" of the meter below.
 pub(crate) const LEAK: i64 = 1 << 2;
 /// The link mode that the dongle is set to: from then on it hears.
-const C1_AND_T1: u8 = 0x0A;
 const KEY: &str = "000102030405060708090A0B0C0D0E0F";
 
 /// A MULTICAL 21.
@@ -38,7 +39,7 @@ pub(crate) fn meter() -> Meter {
 /// A running half.
 pub(crate) struct Site {
     folder: TempDir,
-    dongle: Im871a,
+    dongle: Plugged,
     clock: Clock,
     start: i64,
     stop: CancellationToken,
@@ -53,20 +54,25 @@ impl Site {
     }
 
     pub(crate) async fn with_list(start: &str, listed: &[Meter]) -> Self {
+        Self::with_dongle(start, listed, Kind::Im871a).await
+    }
+
+    pub(crate) async fn with_dongle(start: &str, listed: &[Meter], kind: Kind) -> Self {
         let start: Time = start.parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let rows: Vec<String> = listed.iter().map(ToString::to_string).collect();
         std::fs::write(path("meters.csv"), format!("id\n{}\n", rows.join("\n"))).unwrap();
         let text = format!(
-            "[gateway]\ndata_dir = {:?}\n[[receiver]]\npath = {:?}\n[meters]\nfile = {:?}\n[status]\nsockets = {:?}\n",
+            "[gateway]\ndata_dir = {:?}\n[[receiver]]\npath = {:?}\n{}[meters]\nfile = {:?}\n[status]\nsockets = {:?}\n",
             path("data"),
             path("dongle"),
+            kind.configuration(),
             path("meters.csv"),
             path("run"),
         );
         let config = Config::parse(folder.path(), &text).unwrap();
-        let dongle = Im871a::plug_in(&folder.path().join("dongle"), Device::default()).unwrap();
+        let dongle = Plugged::plug_in(&folder.path().join("dongle"), kind.dongle()).unwrap();
         let world = World::manual(start.unix());
         let clock = world.clock.clone();
         let (config_sender, config) = watch::channel(Arc::new(config));
@@ -77,10 +83,14 @@ impl Site {
         let mut hears = dongle.state();
         tokio::select! {
             ended = &mut task => panic!("{ended:?}"),
-            hears = hears.wait_for(|state| state.link_mode == C1_AND_T1) => drop(hears.unwrap()),
+            hears = hears.wait_for(|state| state.listening) => drop(hears.unwrap()),
         }
         let (start, sent) = (start.unix(), 0);
-        Self { folder, dongle, clock, start, stop, task, sent, _config: config_sender }
+        let site = Self { folder, dongle, clock, start, stop, task, sent, _config: config_sender };
+        while site.status().await.receivers[0].state != ReceiverState::Receiving {
+            tokio::task::yield_now().await;
+        }
+        site
     }
 
     /// Something is on the air, and the collector has taken it.

@@ -18,9 +18,10 @@ use std::{
 
 use clap::Parser;
 use emulator::{
+    dongle::Kind,
     event::{Event, Trouble},
-    im871a::{Device, Im871a},
     player::{Pace, Player},
+    plugged::Plugged,
     town::Town,
 };
 use messages::{MeterId, config::Language, config::Rule, reading::Code};
@@ -124,7 +125,7 @@ async fn demo(arguments: &Arguments) -> io::Result<Seen> {
     let (keys, meters, link) = (folder.join("keys.csv"), folder.join("meters.csv"), folder.join("dongle"));
     fs::write(&keys, town.keys_csv())?;
     fs::write(&meters, town.meters_csv())?;
-    let dongle = Im871a::plug_in(&link, Device::default())?;
+    let dongle = Plugged::plug_in(&link, Kind::Im871a.dongle())?;
     Screen::doing(&format!("{} meters within reach of a virtual iM871A, {}", places.len(), link.display()));
 
     let (mails, mut mails_in) = mpsc::channel(64);
@@ -178,7 +179,7 @@ async fn demo(arguments: &Arguments) -> io::Result<Seen> {
 struct Watch<'a> {
     screen: Screen,
     pace: Pace,
-    dongle: &'a Im871a,
+    dongle: &'a Plugged,
     arguments: &'a Arguments,
 }
 

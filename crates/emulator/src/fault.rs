@@ -5,12 +5,14 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use crate::dongle::{Dongle, Spoil};
+
 /// One thing that goes wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fault {
     /// These bytes come in front of the next frame.
     Noise(Vec<u8>),
-    /// The next frame has a wrong checksum.
+    /// The next frame has a wrong checksum; in a protocol without checksums, a wrong last byte.
     BadChecksum,
     /// Of the next frame, only so many bytes come; then silence.
     Truncated(usize),
@@ -55,7 +57,7 @@ impl Line {
     }
 
     /// A frame from the dongle. Gives what comes over the wire and after which delay; `None` if nothing does.
-    pub fn carry(&mut self, kind: Kind, frame: Vec<u8>) -> Option<(Duration, Vec<u8>)> {
+    pub fn carry(&mut self, dongle: &dyn Dongle, kind: Kind, frame: Vec<u8>) -> Option<(Duration, Vec<u8>)> {
         if self.mute {
             return None;
         }
@@ -68,7 +70,7 @@ impl Line {
                 self.held.extend(frame);
                 return None;
             }
-            Some(fault) => (Duration::ZERO, fault.spoil(frame)),
+            Some(fault) => (Duration::ZERO, fault.spoil(dongle, frame)),
         };
         if !self.held.is_empty() {
             let mut both = std::mem::take(&mut self.held);
@@ -84,15 +86,15 @@ impl Fault {
         kind == Kind::Reply || !matches!(self, Self::BehindFrame(_) | Self::NoReply | Self::LateReply(_))
     }
 
-    fn spoil(self, mut frame: Vec<u8>) -> Vec<u8> {
+    fn spoil(self, dongle: &dyn Dongle, mut frame: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Noise(mut before) | Self::BehindFrame(mut before) => {
                 before.append(&mut frame);
                 return before;
             }
-            Self::BadChecksum => frame.iter_mut().rev().take(1).for_each(|byte| *byte ^= 0x01),
+            Self::BadChecksum => dongle.spoil(Spoil::Checksum, &mut frame),
             Self::Truncated(length) => frame.truncate(length),
-            Self::LengthByte(length) => frame.iter_mut().skip(3).take(1).for_each(|byte| *byte = length),
+            Self::LengthByte(length) => dongle.spoil(Spoil::Length(length), &mut frame),
             Self::Joined | Self::NoReply | Self::LateReply(_) => {}
         }
         frame
@@ -102,17 +104,18 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::im871a::Device;
 
     const FRAME: [u8; 6] = [0xA5, 0x81, 2, 0, 0x4C, 0xA3];
 
     fn carried(line: &mut Line, kind: Kind) -> Option<Vec<u8>> {
-        line.carry(kind, FRAME.to_vec()).map(|(_, bytes)| bytes)
+        line.carry(&Device::default(), kind, FRAME.to_vec()).map(|(_, bytes)| bytes)
     }
 
     #[test]
     fn without_faults_frames_pass_unchanged() {
         assert_eq!(
-            Line::default().carry(Kind::Reply, FRAME.to_vec()),
+            Line::default().carry(&Device::default(), Kind::Reply, FRAME.to_vec()),
             Some((Duration::ZERO, FRAME.to_vec()))
         );
     }
@@ -141,7 +144,10 @@ mod tests {
         assert!(carried(&mut line, Kind::Indication).is_some());
         assert_eq!(carried(&mut line, Kind::Reply), None);
         line.add(Fault::LateReply(Duration::from_secs(3)));
-        assert_eq!(line.carry(Kind::Reply, FRAME.to_vec()).unwrap().0, Duration::from_secs(3));
+        assert_eq!(
+            line.carry(&Device::default(), Kind::Reply, FRAME.to_vec()).unwrap().0,
+            Duration::from_secs(3)
+        );
     }
 
     #[test]

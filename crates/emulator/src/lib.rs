@@ -2,12 +2,14 @@
 //!
 //! A [`Meter`](meter::Meter) sends what a real one would, fed by a [household] or a
 //! [building](heating) that behaves; a [`Town`](town::Town) is many of them; a [`Player`](player::Player) lets a
-//! [dongle](im871a) hear a town, at any speed. [`attack`] forges what anybody can forge without a key.
+//! [dongle](plugged::Plugged) hear a town, at any speed. [`attack`] forges what anybody can forge without a key.
 
+pub mod amber;
 pub mod attack;
 mod calendar;
 mod chance;
 mod climate;
+pub mod dongle;
 pub mod event;
 pub mod fault;
 pub mod heating;
@@ -15,6 +17,7 @@ pub mod household;
 pub mod im871a;
 pub mod meter;
 pub mod player;
+pub mod plugged;
 pub mod pty;
 pub mod replay;
 pub mod town;

@@ -11,9 +11,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use emulator::{
+    dongle::{Kind, Mode},
     event::{Event, Trouble},
-    im871a::{Device, Im871a},
     player::{Pace, Player},
+    plugged::Plugged,
     replay::{Recording, Speed},
     town::Town,
 };
@@ -23,7 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-/// Virtual meters on a virtual iM871A, for tests, demonstrations and training.
+/// Virtual meters on a virtual dongle, for tests, demonstrations and training.
 #[derive(Debug, Parser)]
 #[command(name = "emulator", version, arg_required_else_help = true)]
 struct Arguments {
@@ -43,6 +44,9 @@ struct TownArguments {
     /// Where the dongle appears, such as /tmp/dongle.
     #[arg(long, value_name = "PATH")]
     link: PathBuf,
+    /// What kind of dongle it is.
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    dongle: Kind,
     /// How many meters.
     #[arg(long, value_name = "N", default_value_t = 12)]
     meters: usize,
@@ -90,6 +94,9 @@ struct ReplayArguments {
     /// Where the dongle appears.
     #[arg(long, value_name = "PATH")]
     link: PathBuf,
+    /// What kind of dongle it is.
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    dongle: Kind,
     /// How many times faster than recorded.
     #[arg(long, value_name = "X", default_value = "1")]
     speed: NonZeroU32,
@@ -142,7 +149,7 @@ async fn town(arguments: &TownArguments) -> Result<(), String> {
     write(arguments.keys_out.as_deref(), &town.keys_csv())?;
     write(arguments.meters_out.as_deref(), &town.meters_csv())?;
     let mut stop = Stop::new()?;
-    let dongle = plug_in(&arguments.link)?;
+    let dongle = plug_in(&arguments.link, arguments.dongle)?;
     let mut player = Player::new(town, pace);
     let played = player.played();
     tokio::select! {
@@ -166,11 +173,12 @@ async fn replay(arguments: &ReplayArguments) -> Result<(), String> {
         text.parse().map_err(|error| format!("{}: {error}", arguments.file.display()))?;
     let speed = if arguments.fast { Speed::Unpaced } else { Speed::Times(arguments.speed) };
     let mut stop = Stop::new()?;
-    let dongle = plug_in(&arguments.link)?;
+    let dongle = plug_in(&arguments.link, arguments.dongle)?;
     let mut state = dongle.state();
     let played = async {
-        // A host first speaks, then sets the link mode; telegrams before that would be lost.
-        let _ = state.wait_for(|state| state.listening && state.link_mode > 2).await;
+        // A host first speaks, then sets the modes; telegrams before that would be lost.
+        let _ =
+            state.wait_for(|state| state.listening && state.modes.iter().any(|mode| *mode != Mode::S1)).await;
         recording.play(&dongle, speed).await.map_err(|error| error.to_string())?;
         println!("played {}", recording.telegrams().len());
         std::future::pending::<Result<(), String>>().await
@@ -181,9 +189,9 @@ async fn replay(arguments: &ReplayArguments) -> Result<(), String> {
     }
 }
 
-fn plug_in(link: &Path) -> Result<Im871a, String> {
+fn plug_in(link: &Path, kind: Kind) -> Result<Plugged, String> {
     let dongle =
-        Im871a::plug_in(link, Device::default()).map_err(|error| format!("{}: {error}", link.display()))?;
+        Plugged::plug_in(link, kind.dongle()).map_err(|error| format!("{}: {error}", link.display()))?;
     println!("ready {}", link.display());
     Ok(dongle)
 }

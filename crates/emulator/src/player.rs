@@ -8,7 +8,7 @@ use tokio::{
 };
 use wmbus::encode::EncodeError;
 
-use crate::{im871a::Im871a, town::Town};
+use crate::{plugged::Plugged, town::Town};
 
 /// Who is later than this leaves telegrams out instead of sending them late.
 const LATEST: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ impl Player {
     ///
     /// # Errors
     /// See [`Town::next_telegram`].
-    pub async fn play(&mut self, dongle: &Im871a, until: i64) -> Result<Played, EncodeError> {
+    pub async fn play(&mut self, dongle: &Plugged, until: i64) -> Result<Played, EncodeError> {
         while let Some(at) = self.town.next_at().filter(|at| *at < until) {
             let due = self.pace.moment(at);
             if due.elapsed() > LATEST {
@@ -106,7 +106,7 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::im871a::Device;
+    use crate::dongle::Kind;
 
     const START: i64 = 1_795_600_800_000;
 
@@ -127,7 +127,7 @@ mod tests {
     #[tokio::test]
     async fn a_player_sends_what_the_town_sends_until_told_to_stop() {
         let folder = tempfile::tempdir().unwrap();
-        let dongle = Im871a::plug_in(&folder.path().join("dongle"), Device::default()).unwrap();
+        let dongle = Plugged::plug_in(&folder.path().join("dongle"), Kind::Im871a.dongle()).unwrap();
         let town = Town::new(10, 1, START);
         let mut expected = town.clone();
         let until = START + 60_000;
@@ -149,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn a_player_that_is_late_leaves_telegrams_out_and_counts_them() {
         let folder = tempfile::tempdir().unwrap();
-        let dongle = Im871a::plug_in(&folder.path().join("dongle"), Device::default()).unwrap();
+        let dongle = Plugged::plug_in(&folder.path().join("dongle"), Kind::Im871a.dongle()).unwrap();
         let Some(origin) = Instant::now().checked_sub(Duration::from_secs(5)) else { return };
         let pace = Pace::new(origin, START, speed(1_000));
         let mut player = Player::new(Town::new(3, 1, START), pace);

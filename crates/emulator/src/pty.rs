@@ -26,6 +26,9 @@ pub struct Pty {
 }
 
 impl Pty {
+    /// The speed of a line whose other end has not set any, in baud. No receiver is so slow.
+    pub const UNSET: u32 = 50;
+
     /// Makes a pseudo-terminal in raw mode and lets `link` lead to it, in place of what the link led to before. Needs a
     /// tokio runtime.
     ///
@@ -38,6 +41,7 @@ impl Pty {
         // Raw before anybody opens it: a terminal as Linux makes it echoes the dongle's own bytes back to it.
         let mut termios = tcgetattr(&master)?;
         termios.make_raw();
+        termios.set_speed(Self::UNSET)?;
         tcsetattr(&master, OptionalActions::Now, &termios)?;
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
         let device = PathBuf::from(OsStr::from_bytes(ptsname(&master, Vec::new())?.as_bytes()));

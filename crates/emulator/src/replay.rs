@@ -13,7 +13,10 @@ use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::im871a::{Im871a, NotATelegram, check};
+use crate::{
+    dongle::{NotATelegram, check},
+    plugged::Plugged,
+};
 
 /// A time has fewer digits than the shortest telegram, so the two cannot be taken for one another.
 const LONGEST_TIME: usize = 15;
@@ -82,7 +85,7 @@ impl Recording {
     ///
     /// # Errors
     /// None in practice: the telegrams were checked when the recording was read.
-    pub async fn play(&self, dongle: &Im871a, speed: Speed) -> Result<(), NotATelegram> {
+    pub async fn play(&self, dongle: &Plugged, speed: Speed) -> Result<(), NotATelegram> {
         let start = Instant::now();
         for recorded in &self.telegrams {
             if let (Some(at), Speed::Times(times)) = (recorded.at, speed) {

@@ -6,6 +6,7 @@ use messages::event::Reception as Standing;
 use wmbus::{Meter, Serial};
 
 use super::Collector;
+use crate::collector::open::Expected;
 use crate::health::status::{MAX_LISTED, Meters, Refusing, Telegrams};
 use crate::keyring::Selector;
 use crate::keyring::trial::{KeyTest, Tested};
@@ -54,7 +55,9 @@ impl Collector {
     pub fn misfiled(&self) -> Vec<KeyTest> {
         let filed: HashMap<Serial, Selector> =
             self.keys.list().into_iter().map(|listed| (listed.selector.serial(), listed.selector)).collect();
-        let misfiled = self.foreign.iter().filter_map(|meter| {
+        let expected = Expected { keys: &self.keys, list: &self.settings.list };
+        let foreign = self.heard.meters().filter(|meter| !expected.contains(*meter));
+        let misfiled = foreign.filter_map(|meter| {
             let filed_under = filed.get(&meter.serial)?.to_string();
             let meter = meter.to_string();
             Some(KeyTest {
@@ -77,7 +80,7 @@ impl Collector {
         let mut meters = Meters {
             expected: to_u64(self.keys.len().saturating_add(without_key)),
             keys: to_u64(self.keys.len()),
-            foreign: to_u64(self.foreign.len()),
+            foreign: to_u64(self.heard.foreign()),
             ..Meters::default()
         };
         for state in self.meters.values() {

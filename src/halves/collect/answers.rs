@@ -11,6 +11,7 @@ use crate::halves::control::Answer;
 use crate::halves::questions::{InMemory, OfCollect};
 use crate::health::clock::Source;
 use crate::health::status::{CollectStatus, StreamStatus};
+use crate::store::CollectStore;
 
 impl Half {
     /// Answers one question.
@@ -18,6 +19,10 @@ impl Half {
         let done = match question {
             OfCollect::Status => return Answer::of(&self.status()),
             OfCollect::KeysList { after } => self.marks(after.as_deref()).map(|marks| Answer::of(&marks)),
+            OfCollect::Heard { after } => {
+                let now = self.daemon.world.clock.uptime();
+                return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
+            }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
             OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
             OfCollect::KeysCompare { keys } => self.compare(&keys).map(|done| Answer::of(&done)),
@@ -112,10 +117,15 @@ impl Half {
     }
 
     async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {
-        // What waits here is erased with what is stored.
-        self.collector.hurry();
+        // What waits to be stored is erased in the store; what is not that far yet must not get there later.
+        self.collector.erase(meter, from, to);
         self.store().await;
-        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())
+        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())?;
+        if let Ok(Some(Ok(meters))) = self.writer.ask(CollectStore::sealed_meters).await {
+            let of_it = meters.iter().find(|(other, _)| other.to_string() == meter.as_str());
+            self.collector.set_sealed(meter, of_it.map_or(0, |(_, stored)| *stored));
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! The keyring at work: what the receiving half answers about keys. Every change is all or nothing: the file is written
 //! first, and what is in force follows it.
 
+use std::collections::HashSet;
+
 use messages::MeterId;
 use messages::seal::SealedBox;
 use wmbus::{Frame, Key, Meter};
@@ -43,7 +45,14 @@ impl Half {
     /// All keys or none.
     pub(super) fn add(&mut self, new: &[NewKey]) -> Result<KeysAdded, String> {
         let new = read_all(new)?;
-        self.insert(&new)
+        let added = self.insert(&new)?;
+        // Whoever gives one meter its key again says that it was set up anew; a whole file is read again for others'
+        // sake.
+        if let [MeterKey { meter, .. }] = *new {
+            let now = self.daemon.world.clock.uptime();
+            self.collector.forget_protection(|heard| meter.matches(heard), now);
+        }
+        Ok(added)
     }
 
     /// What adding them would do.
@@ -139,13 +148,20 @@ impl Half {
 
     fn insert<'a>(&mut self, new: impl IntoIterator<Item = &'a MeterKey>) -> Result<KeysAdded, String> {
         let mut keys = self.vault.load()?;
-        let mut added = KeysAdded::default();
+        let (mut added, mut changed) = (KeysAdded::default(), HashSet::new());
         for entry in new {
+            if keys.compare(&MeterKey { q4: None, ..entry.clone() }) != Inserted::Same {
+                changed.insert(entry.meter);
+            }
             added.count(keys.put(entry).map_err(|full| full.to_string())?);
         }
         if added.added + added.replaced > 0 {
             self.vault.save(&keys)?;
             self.collector.set_keys(keys);
+            // What was recorded under another key does not open.
+            let now = self.daemon.world.clock.uptime();
+            let is_changed = |meter| Selector::candidates(meter).iter().any(|name| changed.contains(name));
+            self.collector.forget_protection(is_changed, now);
         }
         Ok(added)
     }

@@ -17,20 +17,21 @@ use messages::event::ProblemKind;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use wmbus::Frame;
 
 use super::control::{self, Asked};
 use super::nudge::{Ear, News, Told, say};
 use super::questions::OfCollect;
 use super::{Daemon, Fatal};
 use crate::collector::codes::Thresholds;
-use crate::collector::open::Reception;
+use crate::collector::open::{Reception, Via};
 use crate::collector::{Collector, Settings};
 use crate::config::{self, CODES, Config};
 use crate::health::clock::Source;
 use crate::health::metrics;
 use crate::health::problem::Problems;
 use crate::health::supervisor::Pulse;
-use crate::receiver::RawFrame;
+use crate::receiver::{LinkCrcs, RawFrame};
 use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
@@ -117,7 +118,7 @@ impl Half {
     async fn open(
         daemon: Daemon,
         config: Arc<Config>,
-        telegrams: mpsc::Sender<RawFrame>,
+        telegrams: mpsc::Sender<(u8, RawFrame)>,
     ) -> Result<Self, Fatal> {
         let clock = daemon.world.clock.clone();
         let vault = Vault::open(&config, &daemon.credentials)?;
@@ -158,7 +159,7 @@ impl Half {
     }
 
     /// The loop.
-    async fn turn(&mut self, mut frames: mpsc::Receiver<RawFrame>, mut sockets: Sockets) {
+    async fn turn(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>, mut sockets: Sockets) {
         let clock = self.daemon.world.clock.clone();
         let stop = self.daemon.stop.clone();
         let mut config = self.daemon.config.clone();
@@ -210,9 +211,19 @@ impl Half {
         self.end(frames).await;
     }
 
-    fn hear(&mut self, frame: &RawFrame) {
+    fn hear(&mut self, (receiver, frame): &(u8, RawFrame)) {
         let at = self.daemon.world.clock.uptime_at(frame.heard_at);
-        self.collector.hear(&frame.bytes, Reception { at, rssi: frame.rssi_dbm });
+        let via = Via { receiver: Some(*receiver), link_mode: frame.link_mode };
+        let reception = Reception { at, rssi: frame.rssi_dbm, via };
+        let checked = match frame.crcs {
+            LinkCrcs::Removed => return self.collector.hear(&frame.bytes, reception),
+            LinkCrcs::FormatA => Frame::format_a(&frame.bytes),
+            LinkCrcs::FormatB => Frame::format_b(&frame.bytes),
+        };
+        match checked {
+            Ok(bare) => self.collector.hear(bare.bytes(), reception),
+            Err(_) => self.collector.hear_damaged(),
+        }
     }
 
     /// Hands over what is to be stored, and opens what waited for a key.
@@ -235,7 +246,7 @@ impl Half {
     }
 
     /// An orderly stop: everything heard is stored.
-    async fn end(&mut self, mut frames: mpsc::Receiver<RawFrame>) {
+    async fn end(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>) {
         frames.close();
         self.receivers.stop().await;
         while let Ok(frame) = frames.try_recv() {
@@ -292,7 +303,10 @@ impl Half {
         if let Some(list) = meter_list(&config) {
             self.collector.reload(settings(&config, list));
         }
-        self.receivers.apply(&config.receivers, &self.daemon.world.clock).await;
+        for number in self.receivers.apply(&config.receivers, &self.daemon.world.clock).await {
+            // What another receiver of that number has heard.
+            self.collector.forget_receiver(number);
+        }
         self.config = config;
     }
 }

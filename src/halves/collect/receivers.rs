@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Modes, Receiver, ReceiverKind};
 use crate::receiver::port::{self, Line, Patience, State, Status};
-use crate::receiver::{Fault, Im871a, Listen, RawFrame};
+use crate::receiver::{Amb3665, Amb8465, Channel, Dongle, Fault, Im871a, Listen, RawFrame};
 use crate::world::{Clock, Uptime, random};
 
 /// A fault that is over so soon is not worth telling anybody.
@@ -20,12 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// All receivers.
 #[derive(Debug)]
 pub(super) struct Receivers {
-    telegrams: mpsc::Sender<RawFrame>,
+    telegrams: mpsc::Sender<(u8, RawFrame)>,
     running: Vec<Running>,
 }
 
 #[derive(Debug)]
 struct Running {
+    number: u8,
     config: Receiver,
     name: String,
     status: watch::Receiver<Status>,
@@ -47,12 +48,14 @@ pub(super) struct Wrong<'a> {
 
 impl Receivers {
     /// None yet; what they will hear goes to `telegrams`.
-    pub(super) const fn new(telegrams: mpsc::Sender<RawFrame>) -> Self {
+    pub(super) const fn new(telegrams: mpsc::Sender<(u8, RawFrame)>) -> Self {
         Self { telegrams, running: Vec::new() }
     }
 
-    /// Starts those that are new and stops those that are gone; others go on undisturbed.
-    pub(super) async fn apply(&mut self, configured: &[Receiver], clock: &Clock) {
+    /// Starts those that are new and stops those that are gone; others go on undisturbed. Gives the numbers of those that
+    /// are new.
+    pub(super) async fn apply(&mut self, configured: &[Receiver], clock: &Clock) -> Vec<u8> {
+        let mut new = Vec::new();
         let mut before = std::mem::take(&mut self.running);
         let gone: Vec<Running> = before.extract_if(.., |old| !configured.contains(&old.config)).collect();
         for old in gone {
@@ -62,10 +65,17 @@ impl Receivers {
             let old = before.iter().position(|old| old.config == *config);
             let running = match old {
                 Some(at) => before.swap_remove(at),
-                None => Running::start(config.clone(), self.telegrams.clone(), clock),
+                None => {
+                    let taken =
+                        |number| self.running.iter().chain(&before).any(|other| other.number == number);
+                    let number = (0..u8::MAX).find(|number| !taken(*number)).unwrap_or(u8::MAX);
+                    new.push(number);
+                    Running::start(number, config.clone(), self.telegrams.clone(), clock)
+                }
             };
             self.running.push(running);
         }
+        new
     }
 
     /// Stops all; what they have heard is in the channel then.
@@ -73,6 +83,11 @@ impl Receivers {
         for running in std::mem::take(&mut self.running) {
             running.end().await;
         }
+    }
+
+    /// Their names, by their numbers.
+    pub(super) fn names(&self) -> Vec<(u8, String)> {
+        self.running.iter().map(|running| (running.number, running.name.clone())).collect()
     }
 
     /// How each is, for whoever asks.
@@ -92,17 +107,19 @@ impl Receivers {
 }
 
 impl Running {
-    fn start(config: Receiver, telegrams: mpsc::Sender<RawFrame>, clock: &Clock) -> Self {
+    fn start(number: u8, config: Receiver, telegrams: mpsc::Sender<(u8, RawFrame)>, clock: &Clock) -> Self {
         let name = config.path.display().to_string();
-        let line = Line { name: name.clone(), path: config.path.clone(), patience: Patience::default() };
+        let line =
+            Line { number, name: name.clone(), path: config.path.clone(), patience: Patience::default() };
         let (sender, status) = watch::channel(Status::new());
         let stop = CancellationToken::new();
-        let dongle = match config.kind {
-            ReceiverKind::Im871a => Im871a::new(listen(config.modes)),
-        };
+        let mut dongle = dongle(&config);
+        if let Some(limit) = config.silent_after {
+            dongle.silent_after(limit);
+        }
         let random = || u32::from_le_bytes(random());
         let task = tokio::spawn(port::run(line, dongle, telegrams, sender, random, stop.clone()));
-        Self { config, name, status, works: (true, clock.uptime()), stop, task }
+        Self { number, config, name, status, works: (true, clock.uptime()), stop, task }
     }
 
     async fn end(self) {
@@ -121,10 +138,9 @@ impl Running {
             self.works = (works, now);
         }
         let fault = fault.filter(|_| now.since(self.works.1) >= PATIENCE);
-        let (gone, deaf) = match fault {
-            Some(fault @ Fault::Deaf { .. }) => (None, Some(fault.to_string())),
-            fault => (fault.map(ToString::to_string), None),
-        };
+        let gone = fault.filter(|fault| !matches!(fault, Fault::Deaf { .. })).map(ToString::to_string);
+        // Opened anew it is ready at once, and as deaf as before.
+        let deaf = status.counters.deaf.map(|minutes| Fault::Deaf { minutes }.to_string());
         Wrong { name: &self.name, gone, deaf }
     }
 
@@ -133,19 +149,23 @@ impl Running {
         let (state, firmware) = match &status.state {
             State::Starting => (ReceiverState::Starting, None),
             State::Ready(info) => {
-                (ReceiverState::Receiving, Some(format!("{}.{}", info.firmware.0, info.firmware.1)))
+                (ReceiverState::Receiving, info.firmware.map(|version| version.to_string()))
             }
             State::Faulty(Fault::Deaf { .. }) => (ReceiverState::Receiving, None),
             State::Faulty(
-                Fault::NoAnswer | Fault::Stuck | Fault::StoppedAnswering | Fault::SettingsRefused,
-            ) => (ReceiverState::Mute, None),
-            State::Faulty(_) => (ReceiverState::Gone, None),
+                Fault::NotFound { .. }
+                | Fault::NoPermission { .. }
+                | Fault::Busy { .. }
+                | Fault::NotASerialPort { .. }
+                | Fault::Io { .. }
+                | Fault::Gone,
+            ) => (ReceiverState::Gone, None),
+            // Its port is there.
+            State::Faulty(_) => (ReceiverState::Mute, None),
         };
         Told {
             name: self.name.clone(),
-            protocol: match self.config.kind {
-                ReceiverKind::Im871a => "im871a".to_owned(),
-            },
+            protocol: self.config.kind.word().to_owned(),
             firmware,
             state,
             since: place(self.works.1),
@@ -163,13 +183,36 @@ impl Wrong<'_> {
     }
 }
 
-const fn listen(modes: Modes) -> Listen {
-    match modes {
-        Modes::CAndT => Listen::C1AndT1,
+/// The driver for a configured receiver.
+fn dongle(config: &Receiver) -> Box<dyn Dongle> {
+    let (listen, channel) = listen(config.modes);
+    match config.kind {
+        ReceiverKind::Im871a => Box::new(Im871a::new(listen)),
+        ReceiverKind::Amb8465 => Box::new(Amb8465::new(listen, config.baud)),
+        ReceiverKind::Amb3665 => Box::new(Amb3665::new(channel, config.baud)),
+    }
+}
+
+/// What to listen for at 868 MHz, or on which channel at 169. The configuration has checked that the modes are those of the
+/// receiver's band; the other one is of no interest.
+const fn listen(modes: Modes) -> (Listen, Channel) {
+    let at_868 = match modes {
         Modes::T => Listen::T1,
         Modes::CFormatA => Listen::C1FormatA,
         Modes::CFormatB => Listen::C1FormatB,
         Modes::S => Listen::S1,
         Modes::SM => Listen::S1m,
-    }
+        Modes::CAndT | Modes::Na | Modes::Nb | Modes::Nc | Modes::Nd | Modes::Ne | Modes::Nf => {
+            Listen::C1AndT1
+        }
+    };
+    let at_169 = match modes {
+        Modes::Nb => Channel::B,
+        Modes::Nc => Channel::C,
+        Modes::Nd => Channel::D,
+        Modes::Ne => Channel::E,
+        Modes::Nf => Channel::F,
+        _ => Channel::A,
+    };
+    (at_868, at_169)
 }

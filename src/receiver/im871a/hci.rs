@@ -10,20 +10,18 @@
 //! A dongle that was seen to attach CRCs always does: from then on a frame without one is garbage. Otherwise four bytes of
 //! noise could pass for a header and swallow the telegrams that follow.
 
-use std::time::{Duration, Instant};
-
-use arrayvec::ArrayVec;
 use crc::{CRC_16_IBM_SDLC, Crc};
 
-use crate::receiver::CommandBytes;
+use crate::receiver::{
+    CommandBytes,
+    framing::{Found, Framing},
+};
 
 /// Device management endpoint.
 pub(super) const DEVICE: u8 = 1;
 /// Radio link endpoint.
 pub(super) const RADIO: u8 = 2;
 
-/// A silence this long inside a frame means that the rest never comes. A frame takes 46 ms at 57600 baud.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const START: u8 = 0xA5;
 const WITH_CRC: u8 = 0x80;
 const WITH_RSSI: u8 = 0x40;
@@ -62,142 +60,47 @@ pub(super) fn rssi_dbm(raw: u8) -> i16 {
     (i16::from(raw) * 16 - 3800 + 15).div_euclid(30)
 }
 
-/// Finds frames in a stream of bytes, whatever else is in it.
-#[derive(Debug)]
-pub(super) struct Deframer {
-    buffer: ArrayVec<u8, 1024>,
-    last_byte: Option<Instant>,
+/// The frames of one dongle.
+#[derive(Debug, Default)]
+pub(super) struct Hci {
     crc_expected: bool,
-    noise: Noise,
 }
 
-/// What the line brought beside frames, since the start of the process.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Noise {
-    pub(super) garbage_bytes: u64,
-    pub(super) bad_checksums: u64,
-    pub(super) partial_frames: u64,
-}
+impl Framing for Hci {
+    type Message<'a> = Message<'a>;
 
-impl Deframer {
-    pub(super) fn new() -> Self {
-        Self { buffer: ArrayVec::new(), last_byte: None, crc_expected: false, noise: Noise::default() }
+    fn look<'a>(&mut self, bytes: &'a [u8]) -> Found<Message<'a>> {
+        let (found, crc) = look(bytes, self.crc_expected);
+        self.crc_expected |= crc;
+        found
     }
 
-    /// Forgets what it saw, but not what it counted: another dongle may answer now.
-    pub(super) fn clear(&mut self) {
-        *self = Self { noise: self.noise, ..Self::new() };
-    }
-
-    pub(super) fn noise(&self) -> Noise {
-        self.noise
-    }
-
-    /// When the frame that has begun will be given up.
-    pub(super) fn gives_up_at(&self) -> Option<Instant> {
-        self.last_byte.filter(|_| !self.buffer.is_empty()).map(|last| last + LONGEST_PAUSE)
-    }
-
-    /// Takes bytes in; calls `each` with every message and the time of its last byte.
-    pub(super) fn push(
-        &mut self,
-        now: Instant,
-        mut input: &[u8],
-        mut each: impl FnMut(Instant, Message<'_>),
-    ) {
-        self.give_up(now, &mut each);
-        while !input.is_empty() {
-            // Never 0: an incomplete frame, all that stays behind, is shorter than the buffer.
-            let room = self.buffer.remaining_capacity().min(input.len());
-            let Some((piece, rest)) = input.split_at_checked(room.max(1)) else { return };
-            if self.buffer.try_extend_from_slice(piece).is_err() {
-                self.buffer.clear();
-            }
-            self.last_byte = Some(now);
-            self.settle(false, now, &mut each);
-            input = rest;
-        }
-    }
-
-    /// Gives up a frame whose rest is overdue, and looks for complete ones behind its false or broken beginning.
-    pub(super) fn give_up(&mut self, now: Instant, each: impl FnMut(Instant, Message<'_>)) {
-        if let (Some(due), Some(last)) = (self.gives_up_at(), self.last_byte)
-            && now >= due
-        {
-            self.noise.partial_frames += 1;
-            self.settle(true, last, each);
-        }
-    }
-
-    fn settle(&mut self, complete: bool, heard_at: Instant, mut each: impl FnMut(Instant, Message<'_>)) {
-        let mut rest = self.buffer.as_slice();
-        while !rest.is_empty() {
-            let used = match look(rest, self.crc_expected) {
-                Found::Frame { message, length, crc } => {
-                    self.crc_expected |= crc;
-                    each(heard_at, message);
-                    length
-                }
-                Found::Incomplete if !complete => break,
-                Found::Garbage { length } => {
-                    self.noise.garbage_bytes += length as u64;
-                    length
-                }
-                Found::Incomplete => {
-                    self.noise.garbage_bytes += 1;
-                    1
-                }
-                Found::BadChecksum => {
-                    self.noise.bad_checksums += 1;
-                    self.noise.garbage_bytes += 1;
-                    1
-                }
-            };
-            rest = rest.get(used..).unwrap_or_default();
-        }
-        let used = self.buffer.len() - rest.len();
-        self.buffer.drain(..used);
+    fn forget(&mut self) {
+        *self = Self::default();
     }
 }
 
-enum Found<'a> {
-    Frame {
-        message: Message<'a>,
-        length: usize,
-        crc: bool,
-    },
-    /// A frame begins here; its end has not come.
-    Incomplete,
-    /// A frame begins here, but only if noise says so.
-    BadChecksum,
-    /// So many bytes that no frame begins with.
-    Garbage {
-        length: usize,
-    },
-}
-
-/// What the first bytes are. A frame is skipped byte by byte unless it is whole and its CRC right, so that a beginning
-/// seen in noise cannot hide a real one behind it.
-fn look(bytes: &[u8], crc_expected: bool) -> Found<'_> {
-    let Some(start) = bytes.iter().position(|&byte| byte == START) else {
-        return Found::Garbage { length: bytes.len() };
-    };
+/// What the first bytes are, and whether they are a frame with a right CRC.
+fn look(bytes: &[u8], crc_expected: bool) -> (Found<Message<'_>>, bool) {
+    let start = bytes.iter().position(|&byte| byte == START).unwrap_or(bytes.len());
     if start > 0 {
-        return Found::Garbage { length: start };
+        return (Found::Garbage { length: start }, false);
     }
     let mut head = bytes.iter().copied().skip(1);
     let (control, id, payload) = (head.next(), head.next(), head.next());
     if control.is_some_and(|control| !plausible_control(control, crc_expected))
         || control.zip(id).is_some_and(|(control, id)| !plausible_id(control, id))
     {
-        return Found::Garbage { length: 1 };
+        return (Found::Garbage { length: 1 }, false);
     }
-    let (Some(control), Some(id), Some(payload)) = (control, id, payload) else { return Found::Incomplete };
-    whole(bytes, control, id, usize::from(payload)).unwrap_or(Found::Incomplete)
+    let whole = control.zip(id).zip(payload);
+    let whole =
+        whole.and_then(|((control, id), payload)| whole_frame(bytes, control, id, usize::from(payload)));
+    whole.unwrap_or((Found::Incomplete, false))
 }
 
 /// Takes a frame apart; `None` while bytes are missing.
-fn whole(bytes: &[u8], control: u8, id: u8, payload: usize) -> Option<Found<'_>> {
+fn whole_frame(bytes: &[u8], control: u8, id: u8, payload: usize) -> Option<(Found<Message<'_>>, bool)> {
     let has = |flag: u8| control & flag != 0;
     let (_, rest) = bytes.split_at_checked(4)?;
     let (payload, rest) = rest.split_at_checked(payload)?;
@@ -208,7 +111,7 @@ fn whole(bytes: &[u8], control: u8, id: u8, payload: usize) -> Option<Found<'_>>
     if has(WITH_CRC) {
         let crc = u16::from_le_bytes(*rest.first_chunk()?);
         if X25.checksum(bytes.get(1..covered)?) != crc {
-            return Some(Found::BadChecksum);
+            return Some((Found::BadChecksum { length: 1 }, false));
         }
     }
     let message = Message {
@@ -218,7 +121,7 @@ fn whole(bytes: &[u8], control: u8, id: u8, payload: usize) -> Option<Found<'_>>
         timestamped: !timestamp.is_empty(),
         rssi: rssi.first().copied(),
     };
-    Some(Found::Frame { message, length, crc: has(WITH_CRC) })
+    Some((Found::Whole { message, length }, has(WITH_CRC)))
 }
 
 fn plausible_control(control: u8, crc_expected: bool) -> bool {

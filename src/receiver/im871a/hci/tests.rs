@@ -1,6 +1,11 @@
+use std::time::{Duration, Instant};
+
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::receiver::framing::{Deframer, Noise};
+
+const LONGEST_PAUSE: Duration = Hci::LONGEST_PAUSE;
 
 /// A public MULTICAL 21 test telegram without its length byte, 0x2A.
 const TELEGRAM: &str = "44 2D 2C 99 87 34 76 1B 16 8D 20 91 D3 7C AC 21 57 6C 78 02 FF 20 71 00 04 13 08 19 00 00 44 13 \
@@ -26,15 +31,42 @@ impl From<Message<'_>> for Owned {
     }
 }
 
-fn push(deframer: &mut Deframer, now: Instant, bytes: &[u8]) -> Vec<Owned> {
-    let mut out = Vec::new();
-    deframer.push(now, bytes, |_, message| out.push(message.into()));
+/// A deframer and the frames it is to find.
+struct Line {
+    deframer: Deframer,
+    hci: Hci,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { deframer: Deframer::new(), hci: Hci::default() }
+    }
+
+    fn noise(&self) -> Noise {
+        self.deframer.noise()
+    }
+
+    fn drain(&mut self, out: &mut Vec<Owned>) {
+        while let Some((_, message)) = self.deframer.next(&mut self.hci) {
+            out.push(message.into());
+        }
+        self.deframer.compact();
+    }
+}
+
+fn push(line: &mut Line, now: Instant, bytes: &[u8]) -> Vec<Owned> {
+    let (mut out, mut rest) = (give_up(line, now), bytes);
+    while !rest.is_empty() {
+        rest = line.deframer.fill(now, rest);
+        line.drain(&mut out);
+    }
     out
 }
 
-fn give_up(deframer: &mut Deframer, now: Instant) -> Vec<Owned> {
+fn give_up(line: &mut Line, now: Instant) -> Vec<Owned> {
     let mut out = Vec::new();
-    deframer.give_up(now, |_, message| out.push(message.into()));
+    line.deframer.give_up::<Hci>(now);
+    line.drain(&mut out);
     out
 }
 
@@ -76,7 +108,7 @@ fn a_telegram_is_read_with_and_without_crc_timestamp_and_rssi() {
     ];
     for (head, tail, timestamped, rssi) in cases {
         let expected = Owned { endpoint: RADIO, id: 3, payload: hex(TELEGRAM), timestamped, rssi };
-        let heard = push(&mut Deframer::new(), Instant::now(), &hex(&format!("{head} {TELEGRAM} {tail}")));
+        let heard = push(&mut Line::new(), Instant::now(), &hex(&format!("{head} {TELEGRAM} {tail}")));
         assert_eq!(heard, [expected], "{head}");
     }
 }
@@ -84,7 +116,7 @@ fn a_telegram_is_read_with_and_without_crc_timestamp_and_rssi() {
 #[test]
 fn a_captured_ping_reply_is_read() {
     let expected = Owned { endpoint: DEVICE, id: 2, payload: vec![], timestamped: false, rssi: None };
-    assert_eq!(push(&mut Deframer::new(), Instant::now(), &hex("A5 81 02 00 4C A3")), [expected]);
+    assert_eq!(push(&mut Line::new(), Instant::now(), &hex("A5 81 02 00 4C A3")), [expected]);
 }
 
 #[test]
@@ -95,41 +127,41 @@ fn rssi_is_rounded_to_whole_dbm() {
 
 #[test]
 fn a_dongle_that_sends_crcs_is_not_believed_without() {
-    let (mut deframer, now) = (Deframer::new(), Instant::now());
-    assert_eq!(push(&mut deframer, now, &hex("A5 01 02 00")).len(), 1, "it may be one that never does");
-    assert_eq!(push(&mut deframer, now, &hex("A5 81 02 00 4C A3")).len(), 1);
-    assert_eq!(push(&mut deframer, now, &hex("A5 01 02 00")).len(), 0);
-    assert_eq!(deframer.noise(), Noise { garbage_bytes: 4, ..Noise::default() });
+    let (mut line, now) = (Line::new(), Instant::now());
+    assert_eq!(push(&mut line, now, &hex("A5 01 02 00")).len(), 1, "it may be one that never does");
+    assert_eq!(push(&mut line, now, &hex("A5 81 02 00 4C A3")).len(), 1);
+    assert_eq!(push(&mut line, now, &hex("A5 01 02 00")).len(), 0);
+    assert_eq!(line.noise(), Noise { garbage_bytes: 4, ..Noise::default() });
 }
 
 #[test]
 fn a_bad_checksum_costs_that_frame_only() {
-    let (mut deframer, ping) = (Deframer::new(), hex("A5 81 02 00 4C A3"));
+    let (mut line, ping) = (Line::new(), hex("A5 81 02 00 4C A3"));
     let bytes = [hex("A5 81 02 00 4C A2"), ping].concat();
-    assert_eq!(push(&mut deframer, Instant::now(), &bytes).len(), 1);
-    assert_eq!(deframer.noise(), Noise { garbage_bytes: 6, bad_checksums: 1, partial_frames: 0 });
+    assert_eq!(push(&mut line, Instant::now(), &bytes).len(), 1);
+    assert_eq!(line.noise(), Noise { garbage_bytes: 6, bad_checksums: 1, partial_frames: 0 });
 }
 
 #[test]
 fn a_frame_that_stays_unfinished_is_given_up_and_frees_those_behind_its_beginning() {
-    let (mut deframer, start) = (Deframer::new(), Instant::now());
+    let (mut line, start) = (Line::new(), Instant::now());
     // Noise that announces 255 bytes, then two whole frames.
     let bytes = [hex("A5 C2 03 FF"), hex("A5 81 02 00 4C A3").repeat(2)].concat();
-    assert_eq!(push(&mut deframer, start, &bytes), []);
-    let due = deframer.gives_up_at().unwrap();
+    assert_eq!(push(&mut line, start, &bytes), []);
+    let due = line.deframer.gives_up_at::<Hci>().unwrap();
     assert_eq!(due, start + LONGEST_PAUSE);
-    assert_eq!(give_up(&mut deframer, due - Duration::from_millis(1)), []);
-    assert_eq!(give_up(&mut deframer, due).len(), 2);
-    assert_eq!(deframer.noise(), Noise { garbage_bytes: 4, bad_checksums: 0, partial_frames: 1 });
-    assert_eq!(deframer.gives_up_at(), None);
+    assert_eq!(give_up(&mut line, due - Duration::from_millis(1)), []);
+    assert_eq!(give_up(&mut line, due).len(), 2);
+    assert_eq!(line.noise(), Noise { garbage_bytes: 4, bad_checksums: 0, partial_frames: 1 });
+    assert_eq!(line.deframer.gives_up_at::<Hci>(), None);
 }
 
 #[test]
 fn a_pause_inside_a_frame_ends_it_even_if_nobody_ticks() {
-    let (mut deframer, start) = (Deframer::new(), Instant::now());
-    assert_eq!(push(&mut deframer, start, &hex("A5 81 02")), []);
-    assert_eq!(push(&mut deframer, start + LONGEST_PAUSE, &hex("00 4C A3")), []);
-    assert_eq!(push(&mut deframer, start + LONGEST_PAUSE, &hex("A5 81 02 00 4C A3")).len(), 1);
+    let (mut line, start) = (Line::new(), Instant::now());
+    assert_eq!(push(&mut line, start, &hex("A5 81 02")), []);
+    assert_eq!(push(&mut line, start + LONGEST_PAUSE, &hex("00 4C A3")), []);
+    assert_eq!(push(&mut line, start + LONGEST_PAUSE, &hex("A5 81 02 00 4C A3")).len(), 1);
 }
 
 #[test]
@@ -137,7 +169,7 @@ fn length_bytes_0_and_255_are_ordinary() {
     let now = Instant::now();
     for length in [0, 255] {
         let frame = framed(RADIO, 3, &vec![0x44; length], Some(1));
-        assert_eq!(push(&mut Deframer::new(), now, &frame)[0].payload.len(), length);
+        assert_eq!(push(&mut Line::new(), now, &frame)[0].payload.len(), length);
     }
 }
 
@@ -159,8 +191,8 @@ proptest! {
         parts in vec((noise(), message()), 1..8),
         splits in vec(1usize..80, 1..20),
     ) {
-        let (mut deframer, now) = (Deframer::new(), Instant::now());
-        let mut heard = push(&mut deframer, now, &framed(DEVICE, 2, &[], None));
+        let (mut line, now) = (Line::new(), Instant::now());
+        let mut heard = push(&mut line, now, &framed(DEVICE, 2, &[], None));
         let (mut bytes, mut expected) = (Vec::new(), heard.clone());
         for (garbage, message) in parts {
             bytes.extend(garbage);
@@ -170,23 +202,23 @@ proptest! {
         let mut rest = bytes.as_slice();
         for split in splits.iter().cycle() {
             let (piece, after) = rest.split_at(rest.len().min(*split));
-            heard.extend(push(&mut deframer, now, piece));
+            heard.extend(push(&mut line, now, piece));
             rest = after;
             if rest.is_empty() { break }
         }
-        heard.extend(give_up(&mut deframer, now + LONGEST_PAUSE));
+        heard.extend(give_up(&mut line, now + LONGEST_PAUSE));
         // The CRC of a false frame is right once in 65536 times; then, and only then, one real frame may be lost.
         heard.retain(|message| expected.contains(message));
         prop_assert!(heard.len() + 1 >= expected.len());
-        prop_assert_eq!(deframer.buffer.len(), 0);
+        prop_assert_eq!(line.deframer.waiting(), 0);
     }
 
     #[test]
     fn any_bytes_leave_less_than_one_frame_behind(bytes in vec(noise(), 0..40)) {
-        let (mut deframer, now) = (Deframer::new(), Instant::now());
+        let (mut line, now) = (Line::new(), Instant::now());
         for piece in bytes {
-            push(&mut deframer, now, &piece);
-            prop_assert!(deframer.buffer.len() < 4 + 255 + 4 + 1 + 2);
+            push(&mut line, now, &piece);
+            prop_assert!(line.deframer.waiting() < 4 + 255 + 4 + 1 + 2);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A dongle plugged into a pseudo-terminal.
+//! A dongle plugged into a pseudo-terminal, with all that can happen to it there.
 
 use std::{
     collections::VecDeque,
@@ -14,8 +14,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::device::{Device, Mode, NotATelegram, check};
 use crate::{
+    dongle::{Dongle, Mode, NotATelegram, check},
     fault::{Fault, Kind, Line},
     pty::Pty,
 };
@@ -24,10 +24,12 @@ use crate::{
 const WAITING: usize = 16 * 1024;
 /// Between two pieces of a split frame.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks whether a host listens that says nothing.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running virtual dongle. Dropping it unplugs it for good.
 #[derive(Debug)]
-pub struct Im871a {
+pub struct Plugged {
     link: PathBuf,
     air: mpsc::Sender<OnAir>,
     orders: mpsc::Sender<(Order, oneshot::Sender<io::Result<()>>)>,
@@ -40,12 +42,13 @@ pub struct Im871a {
 pub struct State {
     /// The device node, while plugged in.
     pub device: Option<PathBuf>,
-    /// Whether a host has spoken to it since it was plugged in or the host closed the port.
+    /// Whether a host has spoken to it since it was plugged in or the host closed the port; of a dongle that nobody speaks
+    /// to, whether a host has opened the port and set its speed.
     pub listening: bool,
     /// The line's speed as the host has set it, in baud.
     pub speed: u32,
-    /// The link mode it listens in, as its configuration has it.
-    pub link_mode: u8,
+    /// What it listens for.
+    pub modes: Vec<Mode>,
     /// Times the host sent something.
     pub inputs: u64,
     /// Telegrams passed on to the host.
@@ -56,7 +59,8 @@ pub struct State {
 
 #[derive(Debug)]
 struct OnAir {
-    mode: Mode,
+    /// As the meters in the dongle's reach usually send, if not given.
+    mode: Option<Mode>,
     telegram: Vec<u8>,
     rssi_dbm: i16,
 }
@@ -73,16 +77,16 @@ enum Order {
     Replug,
 }
 
-impl Im871a {
+impl Plugged {
     /// Plugs a dongle in; `link` leads to its device node. Needs a tokio runtime.
     ///
     /// # Errors
     /// See [`Pty::new`].
-    pub fn plug_in(link: &Path, device: Device) -> io::Result<Self> {
+    pub fn plug_in(link: &Path, device: Box<dyn Dongle>) -> io::Result<Self> {
         let (air, on_air) = mpsc::channel(64);
         let (orders, orders_in) = mpsc::channel(16);
         let (state_out, state) = watch::channel(State::default());
-        let mut plugged = Plugged {
+        let mut socket = Socket {
             link: link.into(),
             last_node: PathBuf::new(),
             pty: None,
@@ -92,10 +96,11 @@ impl Im871a {
             late: Vec::new(),
             split: None,
             pause: None,
+            look: None,
             state: state_out,
         };
-        plugged.plug()?;
-        let task = tokio::spawn(plugged.run(on_air, orders_in));
+        socket.plug()?;
+        let task = tokio::spawn(socket.run(on_air, orders_in));
         Ok(Self { link: link.into(), air, orders, state, task })
     }
 
@@ -109,12 +114,13 @@ impl Im871a {
         self.state.clone()
     }
 
-    /// A telegram in mode C1, frame format A, beginning with its length byte and without link-layer CRCs, is on the air.
+    /// A telegram, beginning with its length byte and without link-layer CRCs, is on the air, as the meters in the dongle's
+    /// reach usually send: in mode C1, frame format A, where it can hear that.
     ///
     /// # Errors
     /// [`NotATelegram`] if the length byte is wrong.
     pub async fn hear(&self, telegram: &[u8], rssi_dbm: i16) -> Result<(), NotATelegram> {
-        self.hear_in(Mode::C1FormatA, telegram, rssi_dbm).await
+        self.send(None, telegram, rssi_dbm).await
     }
 
     /// The same in another mode.
@@ -122,6 +128,10 @@ impl Im871a {
     /// # Errors
     /// [`NotATelegram`] if the length byte is wrong.
     pub async fn hear_in(&self, mode: Mode, telegram: &[u8], rssi_dbm: i16) -> Result<(), NotATelegram> {
+        self.send(Some(mode), telegram, rssi_dbm).await
+    }
+
+    async fn send(&self, mode: Option<Mode>, telegram: &[u8], rssi_dbm: i16) -> Result<(), NotATelegram> {
         check(telegram)?;
         // The task takes telegrams for as long as this handle lives.
         let _ = self.air.send(OnAir { mode, telegram: telegram.into(), rssi_dbm }).await;
@@ -134,9 +144,7 @@ impl Im871a {
     /// [`NotATelegram`] if the length byte is wrong.
     pub async fn interject(&self, telegram: &[u8], rssi_dbm: i16) -> Result<(), NotATelegram> {
         check(telegram)?;
-        let _ = self
-            .order(Order::Interject(OnAir { mode: Mode::C1FormatA, telegram: telegram.into(), rssi_dbm }))
-            .await;
+        let _ = self.order(Order::Interject(OnAir { mode: None, telegram: telegram.into(), rssi_dbm })).await;
         Ok(())
     }
 
@@ -185,27 +193,29 @@ impl Im871a {
     }
 }
 
-impl Drop for Im871a {
+impl Drop for Plugged {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-struct Plugged {
+struct Socket {
     link: PathBuf,
     last_node: PathBuf,
     pty: Option<Pty>,
-    device: Device,
+    device: Box<dyn Dongle>,
     line: Line,
     /// On its way to the host.
     waiting: VecDeque<u8>,
     late: Vec<(Instant, Vec<u8>)>,
     split: Option<usize>,
     pause: Option<Instant>,
+    /// When to look whether a silent host listens.
+    look: Option<Instant>,
     state: watch::Sender<State>,
 }
 
-impl Plugged {
+impl Socket {
     async fn run(
         mut self,
         mut air: mpsc::Receiver<OnAir>,
@@ -229,6 +239,7 @@ impl Plugged {
                     _ => self.closed_by_host(),
                 },
                 () = at(late), if late.is_some() => self.deliver_late(),
+                () = at(self.look), if self.look.is_some() => self.look_for_host(),
                 () = at(self.pause), if self.pause.is_some() => self.pause = None,
                 written = write(self.pty.as_ref(), &self.waiting, self.split), if self.pause.is_none() => match written {
                     Ok(count) => {
@@ -244,7 +255,8 @@ impl Plugged {
     fn hear(&mut self, heard: OnAir) {
         let speed = self.speed();
         let listening = self.state.borrow().listening;
-        let frame = self.device.hear(heard.mode, &heard.telegram, heard.rssi_dbm, speed).ok().flatten();
+        let mode = heard.mode.unwrap_or_else(|| self.device.usual_mode());
+        let frame = self.device.hear(mode, &heard.telegram, heard.rssi_dbm, speed).ok().flatten();
         let passed_on = match frame.filter(|_| listening) {
             Some(frame) => self.send(Kind::Indication, frame),
             None => false,
@@ -259,17 +271,24 @@ impl Plugged {
         for reply in self.device.input(bytes, speed) {
             self.send(Kind::Reply, reply);
         }
-        let link_mode = self.device.link_mode();
+        let modes = self.modes();
         self.state.send_modify(|state| {
             state.listening = true;
             state.inputs += 1;
-            (state.speed, state.link_mode) = (speed, link_mode);
+            (state.speed, state.modes) = (speed, modes);
         });
+    }
+
+    /// A host that has just set the speed may still throw away what it finds on the line: it listens from the next look on.
+    fn look_for_host(&mut self) {
+        let (speed, known) = (self.speed(), self.state.borrow().speed);
+        self.look = (speed == Pty::UNSET || speed != known).then(|| Instant::now() + LOOK);
+        self.state.send_modify(|state| (state.speed, state.listening) = (speed, self.look.is_none()));
     }
 
     /// Gives whether anything will reach the host.
     fn send(&mut self, kind: Kind, frame: Vec<u8>) -> bool {
-        match self.line.carry(kind, frame) {
+        match self.line.carry(&*self.device, kind, frame) {
             None => return false,
             Some((Duration::ZERO, bytes)) => self.waiting.extend(bytes),
             Some((delay, bytes)) => self.late.push((Instant::now() + delay, bytes)),
@@ -282,8 +301,8 @@ impl Plugged {
             Order::Fault(fault) => self.line.add(fault),
             Order::Interject(heard) => {
                 let speed = self.speed();
-                if let Ok(Some(frame)) = self.device.hear(heard.mode, &heard.telegram, heard.rssi_dbm, speed)
-                {
+                let mode = heard.mode.unwrap_or_else(|| self.device.usual_mode());
+                if let Ok(Some(frame)) = self.device.hear(mode, &heard.telegram, heard.rssi_dbm, speed) {
                     self.line.add(Fault::BehindFrame(frame));
                 }
             }
@@ -292,8 +311,8 @@ impl Plugged {
             Order::Split(size) => self.split = size,
             Order::Reboot => {
                 self.device.reboot();
-                let link_mode = self.device.link_mode();
-                self.state.send_modify(|state| state.link_mode = link_mode);
+                let modes = self.modes();
+                self.state.send_modify(|state| state.modes = modes);
             }
             Order::Unplug => {
                 self.pty = None;
@@ -332,10 +351,11 @@ impl Plugged {
         self.waiting.clear();
         self.late.clear();
         let device = self.pty.as_ref().map(|pty| pty.device().to_path_buf());
-        let link_mode = self.device.link_mode();
+        let modes = self.modes();
+        self.look = (self.device.only_talks() && device.is_some()).then(|| Instant::now() + LOOK);
         self.state.send_modify(|state| {
-            state.listening = false;
-            (state.device, state.link_mode) = (device, link_mode);
+            (state.listening, state.speed) = (false, 0);
+            (state.device, state.modes) = (device, modes);
         });
     }
 
@@ -344,6 +364,10 @@ impl Plugged {
         for (_, bytes) in self.late.extract_if(.., |(due, _)| *due <= now) {
             self.waiting.extend(bytes);
         }
+    }
+
+    fn modes(&self) -> Vec<Mode> {
+        Mode::ALL.into_iter().filter(|mode| self.device.listens_for(*mode)).collect()
     }
 
     fn speed(&self) -> u32 {
