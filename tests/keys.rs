@@ -196,6 +196,23 @@ fn a_key_is_sealed_without_any_configuration() {
 }
 
 #[test]
+fn what_root_does_while_the_gateway_stands_still_stays_the_services() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let folder = folder();
+    // Only root can give files away.
+    if chown(folder.path(), Some(65_534), Some(65_534)).is_err() {
+        return;
+    }
+    for meter in ["76348799", "76348800"] {
+        keys(folder.path(), &["add", meter]).write_stdin(KEY).assert().code(0);
+        for name in ["keyring", "seal.key"] {
+            let about = std::fs::metadata(folder.path().join(name)).unwrap();
+            assert_eq!((about.uid(), about.gid(), about.mode() & 0o777), (65_534, 65_534, 0o600), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_lost_seal_key_is_told_and_never_made_anew() {
     let folder = folder();
     keys(folder.path(), &["add", "76348799"]).write_stdin(KEY).assert().code(0);

@@ -44,18 +44,15 @@ Examples:
   vesigate keys list --json
   vesigate keys seal --to KEY KAM.76348799.1B.16 < key.txt
 
-How keys lie on the disk: each is sealed under a key of this box, the seal key.
-It is the systemd credential \"vesigate.seal\" if there is one, else a file of mode
-0600 that is made at the first start.
-  File        other users and copies of the keyring alone learn nothing; whoever
-              takes the whole memory card has both.
-  Credential  systemd-creds encrypt binds it to this box (with its TPM, if it has
-              one): then the memory card alone opens nothing elsewhere.
-A new box: import the key files anew. Or copy keyring and seal key from a backup;
-a credential bound to the old box does not move.
+How keys lie on the disk: each sealed under a key of this box, the seal key.
+That is the systemd credential \"vesigate.seal\" if there is one, else a file
+of mode 0600, made at the first start. Both keep keys from other users and
+from whoever gets the keyring alone. Whoever takes the whole memory card
+has both, unless the credential was encrypted with the box's TPM.
+A new box: import the key files anew, or bring keyring and seal key from a
+backup; a credential that a TPM encrypted does not move. See docs/keys.md.
 
-Exit codes: 0 all went well, 1 some was refused or does not open, 2 it could not
-run";
+Exit codes: 0 all well, 1 some was refused or does not open, 2 it could not run";
 
 #[derive(Debug, Subcommand)]
 enum Command {
