@@ -107,7 +107,7 @@ fn a_wrong_password_a_readable_password_file_and_a_hostile_file_say_what_to_do()
     let laughs = "<!DOCTYPE a [<!ENTITY b \"ha\">]><Devices>&b;</Devices>";
     std::fs::write(&file, laughs).unwrap();
     assert!(says(&["import", &file]).contains("document type (DTD)"));
-    assert!(says(&["import", &format!("{file}.not-there")]).contains("cannot be read"));
+    assert!(says(&["import", &format!("{file}.not-there")]).contains("is not there: check its name"));
 }
 
 #[test]

@@ -26,7 +26,14 @@ impl Place {
         let line = Line::to(config)?;
         match line.try_ask::<Vec<Inserted>>(&OfCollect::KeysCompare { keys: Vec::new() })? {
             Some(_) => Ok(Self::Running(line)),
-            None => Ring::open(config).map(|ring| Self::File(Box::new(ring))),
+            None => Ring::open(config).map(|ring| Self::File(Box::new(ring))).map_err(|error| {
+                if rustix::process::geteuid().is_root() {
+                    return error;
+                }
+                format!(
+                    "{error}. The gateway does not run, so this works on its files: use sudo, or start it"
+                )
+            }),
         }
     }
 

@@ -362,7 +362,12 @@ pub enum PasswordFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
     /// The file system's reason.
-    #[error("cannot be read: {0}")]
+    #[error("{}", match .0 {
+        io::ErrorKind::NotFound => "is not there: check its name and folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "may not be read by you: use sudo".to_owned(),
+        io::ErrorKind::IsADirectory => "is a folder: name the file in it".to_owned(),
+        other => format!("cannot be read: {other}"),
+    })]
     Io(io::ErrorKind),
     /// Above [`MAX_BYTES`].
     #[error("is larger than {} MB, which no key file is", MAX_BYTES / 1_000_000)]
