@@ -3,6 +3,7 @@
 mod check;
 mod daemon;
 mod decode;
+mod harden;
 mod keys;
 mod log;
 mod receivers;

@@ -47,6 +47,11 @@ impl Waiting {
         self.stored.saturating_add(u64::try_from(self.nearest.len()).unwrap_or_default())
     }
 
+    /// The frames that are here.
+    pub fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        self.nearest.iter().chain(&self.full).map(|kept| &*kept.frame)
+    }
+
     /// So many frames are in the store.
     pub const fn set_stored(&mut self, stored: u64) {
         self.stored = stored;

@@ -24,6 +24,7 @@ mod value;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+pub use crate::keyring::Flow;
 pub use alarm::{Alarm, CODES, Contact, ContactMeters, Rule};
 pub use collect::{Collect, Keys};
 pub use detect::{Detect, DoNotTouch};
@@ -36,7 +37,6 @@ pub use receiver::{Modes, Receiver, ReceiverKind};
 pub use secret::{Credentials, Secret, SecretError, SecretSource};
 pub use status::{Metrics, Status};
 pub use uplink::{Acknowledge, ClientCertificate, HomeAssistant, Host, Login, Tls, Transport, Uplink};
-pub use value::Flow;
 
 use document::{Document, Places};
 use section::Section;

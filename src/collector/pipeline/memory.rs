@@ -107,7 +107,7 @@ impl Collector {
         if !listed {
             return;
         }
-        let q4 = q4(&self.settings, meter);
+        let q4 = q4(&self.settings, &self.keys, meter);
         if let Some(mut state) = MeterState::new(meter, q4, known, written) {
             state.reception.heard(heard);
             state.reception.told = told;
