@@ -151,14 +151,17 @@ impl Clock {
 
     /// Until `duration` has passed on this clock.
     pub async fn sleep(&self, duration: Duration) {
+        self.sleep_until(Uptime(self.uptime().0.saturating_add(duration))).await;
+    }
+
+    /// Until this clock shows `moment`; whatever moves it meanwhile, also before the first poll.
+    pub async fn sleep_until(&self, moment: Uptime) {
         match &self.0 {
             Kind::Manual(manual) => {
-                let mut now = manual.now.subscribe();
-                let until = now.borrow().saturating_add(duration);
                 // The sender lives in `self`, so the channel stays open.
-                let _ = now.wait_for(|now| *now >= until).await;
+                let _ = manual.now.subscribe().wait_for(|now| *now >= moment.0).await;
             }
-            _ => tokio::time::sleep(duration / self.speed().max(1)).await,
+            _ => tokio::time::sleep(moment.since(self.uptime()) / self.speed().max(1)).await,
         }
     }
 }

@@ -60,13 +60,14 @@ mod tests {
         assert!(matches!(look_over_collect(folder.path()), Err(StoreError::Absent)));
         let file = collect::file(folder.path());
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        drop(sqlite::open(&file, collect::MIGRATIONS).unwrap());
+        let connection = sqlite::open(&file, collect::MIGRATIONS).unwrap();
+        assert!(sqlite::truncate(&connection).unwrap());
+        drop(connection);
         look_over_collect(folder.path()).unwrap();
         let mut bytes = std::fs::read(&file).unwrap();
-        bytes.truncate(4096 + 100);
+        // Everything behind the page that holds the schema.
         bytes[4096..].fill(0xA5);
         std::fs::write(&file, bytes).unwrap();
-        std::fs::remove_file(file.with_extension("db-wal")).unwrap();
         assert!(look_over_collect(folder.path()).unwrap_err().is_damage());
     }
 

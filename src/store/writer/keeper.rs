@@ -79,12 +79,11 @@ impl Keeper {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut next = self.later();
         loop {
-            let left = next.since(self.options.clock.uptime());
             let idle = !self.salvages.is_empty() && self.store.is_some();
             let command = tokio::select! {
                 biased;
                 command = commands.recv() => command,
-                () = self.options.clock.sleep(left) => {
+                () = self.options.clock.sleep_until(next) => {
                     next = self.later();
                     self.store_waiting();
                     self.do_chores();

@@ -156,7 +156,13 @@ impl Writer {
     /// [`StoreError`] if not everything could be erased: ask again.
     pub async fn erase(&self, meter: MeterId, from: Time, to: Time) -> Result<(), StoreError> {
         let span = Span { meter, from, to };
-        self.on_thread(move |keeper| keeper.erase(&span)).await.unwrap_or(Err(StoreError::Absent))
+        let erase = move |keeper: &mut Keeper| {
+            let erased = keeper.erase(&span);
+            // What waits is sent from what is told: before the answer, it must not hold the erased any more.
+            keeper.tell();
+            erased
+        };
+        self.on_thread(erase).await.unwrap_or(Err(StoreError::Absent))
     }
 
     /// Stores what waits, folds the log into the file and ends the thread; `true` if everything is stored.
