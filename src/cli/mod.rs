@@ -1,9 +1,11 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
+mod commission;
 mod daemon;
 mod decode;
 mod keys;
 mod log;
+mod scan;
 mod status;
 
 use std::ffi::OsString;
@@ -46,6 +48,8 @@ enum Command {
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
     Status(status::Status),
+    Scan(scan::Scan),
+    Commission(commission::Commission),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -72,6 +76,8 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Collect(run) => run.run(&[Half::Collect]),
         Command::Deliver(run) => run.run(&[Half::Deliver]),
         Command::Status(status) => status.run(),
+        Command::Scan(scan) => scan.run(),
+        Command::Commission(commission) => commission.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };
