@@ -124,7 +124,9 @@ impl Commission {
 
     fn is_wanted(&self, plan: &Plan) -> Result<bool, String> {
         if !io::stdin().is_terminal() {
-            return Err("nobody can be asked here: see with --dry-run what changes, then say --yes".to_owned());
+            return Err(
+                "nobody can be asked here: see with --dry-run what changes, then say --yes".to_owned()
+            );
         }
         let gone = match plan.count(What::Gone) {
             0 => String::new(),

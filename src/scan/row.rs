@@ -236,7 +236,8 @@ impl Row {
     /// The installation telegrams in words.
     #[must_use]
     pub fn installation_words(&self) -> String {
-        let ago = self.heard.installation_ago.map_or_else(String::new, |ago| format!(", last {} ago", span(ago)));
+        let ago =
+            self.heard.installation_ago.map_or_else(String::new, |ago| format!(", last {} ago", span(ago)));
         match self.heard.installation {
             0 => String::new(),
             1 => format!("1 installation telegram{ago}"),

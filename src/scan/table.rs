@@ -24,8 +24,7 @@ pub enum Sort {
 }
 
 impl Sort {
-    const ALL: [Self; 6] =
-        [Self::Meter, Self::Last, Self::Signal, Self::Reception, Self::Key, Self::Volume];
+    const ALL: [Self; 6] = [Self::Meter, Self::Last, Self::Signal, Self::Reception, Self::Key, Self::Volume];
 
     /// As a word.
     #[must_use]

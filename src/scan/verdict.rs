@@ -252,7 +252,10 @@ mod tests {
             said(heard(1600, 60, -70)),
             (Verdict::Marginal, "only 60 % of its telegrams are heard".into())
         );
-        assert_eq!(said(heard(1600, 20, -70)), (Verdict::Poor, "only 20 % of its telegrams are heard".into()));
+        assert_eq!(
+            said(heard(1600, 20, -70)),
+            (Verdict::Poor, "only 20 % of its telegrams are heard".into())
+        );
         assert_eq!(said(heard(1600, 100, -91)), (Verdict::Marginal, "weak at -91 dBm".into()));
         assert_eq!(said(heard(1600, 100, -101)), (Verdict::Poor, "weak at -101 dBm".into()));
         let silent = Heard { silent: 1_000_000, ..heard(16_000, 900, -70) };

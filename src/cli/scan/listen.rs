@@ -107,7 +107,8 @@ impl Listening<'_> {
 pub(in crate::cli) fn show(report: &Report, json: bool, file: Option<&Path>) -> Result<(), String> {
     if let Some(file) = file {
         let text = report.written_for(file)?;
-        std::fs::write(file, text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        std::fs::write(file, text)
+            .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
     }
     if json {
         let text = serde_json::to_string(report).map_err(|error| error.to_string())?;

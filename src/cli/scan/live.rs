@@ -30,19 +30,22 @@ type Heard = Result<Vec<HeardMeter>, String>;
 
 /// Shows the table until somebody or a signal ends it.
 pub(super) fn run(gateway: Gateway, list: MeterList, clock: Clock) -> Result<u8, String> {
-    // What is wrong at once is said on a terminal as it was.
-    let first = super::on_runtime(gateway.heard())??;
     let stop = Arc::new(AtomicBool::new(false));
     let (told, hears) = sync_channel(1);
-    let asker = { (gateway.clone(), clock.clone(), Arc::clone(&stop)) };
+    let asker = (gateway.clone(), clock.clone(), Arc::clone(&stop));
     thread::spawn(move || {
         let (gateway, clock, stop) = asker;
         let asked = super::on_runtime(ask(&gateway, &clock, &told, &stop));
         stop.store(true, Ordering::Relaxed);
         asked
     });
-    let mut live = Live { gateway, list, clock, watch: Watch::default(), last: Vec::new(), screen: Screen::default() };
-    live.take(Ok(first));
+    let mut live =
+        Live { gateway, list, clock, watch: Watch::default(), last: Vec::new(), screen: Screen::default() };
+    // Signals are heard from here on. What is wrong at once is said on a terminal as it was.
+    match hears.recv() {
+        Ok(first) => live.take(Ok(first?)),
+        Err(_) => return Ok(exit::OK),
+    }
     let terminal = Terminal::open().map_err(|error| error.to_string())?;
     let ended = live.turn(terminal, &hears, &stop);
     // A line that is gone cannot be written to; that is no failure of the table.
@@ -53,14 +56,19 @@ pub(super) fn run(gateway: Gateway, list: MeterList, clock: Clock) -> Result<u8,
 }
 
 /// Asks on and on; an answer that nobody has looked at yet is not joined by a second one.
-async fn ask(gateway: &Gateway, clock: &Clock, told: &SyncSender<Heard>, stop: &AtomicBool) -> io::Result<()> {
+async fn ask(
+    gateway: &Gateway,
+    clock: &Clock,
+    told: &SyncSender<Heard>,
+    stop: &AtomicBool,
+) -> io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let asking = async {
         loop {
-            clock.sleep(EVERY).await;
             let _ = told.try_send(gateway.heard().await);
+            clock.sleep(EVERY).await;
         }
     };
     tokio::select! {
@@ -101,14 +109,20 @@ struct Live {
 
 impl Live {
     fn turn(&mut self, mut terminal: Terminal, hears: &Receiver<Heard>, stop: &AtomicBool) -> io::Result<()> {
+        let mut changed = true;
         while !stop.load(Ordering::Relaxed) {
             if let Ok(heard) = hears.try_recv() {
                 self.take(heard);
+                changed = true;
             }
-            terminal.0.draw(|frame| self.screen.draw(frame))?;
+            if std::mem::take(&mut changed) {
+                terminal.0.draw(|frame| self.screen.draw(frame))?;
+            }
             if !event::poll(BEAT)? {
                 continue;
             }
+            // A key, or another size of the terminal.
+            changed = true;
             if let Event::Key(key) = event::read()?
                 && key.kind != KeyEventKind::Release
                 && !self.press(key)

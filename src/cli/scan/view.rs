@@ -212,7 +212,8 @@ impl Column {
 
     fn that_fit(width: usize) -> Vec<Self> {
         let mut columns = Self::ALL.to_vec();
-        let needed = |columns: &[Self]| columns.iter().map(|column| column.width().saturating_add(1)).sum::<usize>();
+        let needed =
+            |columns: &[Self]| columns.iter().map(|column| column.width().saturating_add(1)).sum::<usize>();
         for least in Self::LEAST {
             // The last one needs no space behind it.
             if needed(&columns) <= width.saturating_add(1) {

@@ -4,8 +4,8 @@ mod csv;
 mod html;
 mod text;
 
-pub use csv::rows as csv_rows;
 pub(super) use csv::harmless;
+pub use csv::rows as csv_rows;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -171,15 +171,24 @@ impl Report {
                 _ => format!("All {all} expected meters were heard"),
             }
         } else {
-            format!("{} of {all} expected meters were not heard", all.saturating_sub(heard))
+            match all.saturating_sub(heard) {
+                1 => format!("1 of {all} expected meters was not heard"),
+                missing => format!("{missing} of {all} expected meters were not heard"),
+            }
         };
         match (self.kind, red, weak) {
             (Kind::Survey, _, 0) if self.all_heard => format!("{heard}; this place will do."),
-            (Kind::Survey, _, 0) => format!("{heard}; move the antenna, or put a second gateway near them."),
-            (Kind::Survey, _, weak) => {
-                format!("{heard}, {weak} of those heard poorly; move the antenna, or put a second gateway near them.")
+            (Kind::Survey, _, 0) => {
+                format!("{heard}; see that they send, move the antenna, or put a second gateway near them.")
             }
-            (Kind::Commissioning, 0, _) => format!("{heard}, and every one opens and is read: all is in order."),
+            (Kind::Survey, _, weak) => {
+                format!(
+                    "{heard}, {weak} of those heard poorly; move the antenna, or put a second gateway near them."
+                )
+            }
+            (Kind::Commissioning, 0, _) => {
+                format!("{heard}, and every one opens and is read: all is in order.")
+            }
             (Kind::Commissioning, red, _) => format!("{heard}; {red} of {all} need work."),
         }
     }
@@ -237,7 +246,8 @@ impl Line {
     fn listed(kind: Kind, selector: Selector, listed: &ListedMeter, mut rows: Vec<(Row, u32)>) -> Self {
         rows.sort_by_key(|(_, telegrams)| *telegrams);
         let best = rows.pop();
-        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().replace(char::is_control, " ");
+        let text =
+            |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().replace(char::is_control, " ");
         let mut line = Self::new(kind, selector.to_string(), best);
         line.name = text(&listed.name);
         line.metering_point = text(&listed.metering_point);

@@ -57,7 +57,7 @@ impl Report {
                 writeln!(text, "  {} {} ({}): {words}", row.heard.meter, row.model(), row.whose.as_str())?;
             }
         }
-        writeln!(text, "\n{} meters of others were heard.", self.foreign_count)?;
+        writeln!(text, "\nmeters of others: {}", self.foreign_count)?;
         for row in self.foreign.iter().take(MOST_FOREIGN) {
             let rssi = row.heard.rssi.map_or_else(String::new, |rssi| format!("{rssi} dBm"));
             writeln!(text, "  {:<19} {:<14} {rssi}", row.heard.meter, row.model())?;
