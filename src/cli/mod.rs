@@ -1,10 +1,13 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
+mod check;
 mod commission;
 mod daemon;
 mod decode;
+mod harden;
 mod keys;
 mod log;
+mod receivers;
 mod scan;
 mod status;
 
@@ -50,6 +53,8 @@ enum Command {
     Status(status::Status),
     Scan(scan::Scan),
     Commission(commission::Commission),
+    Check(check::Check),
+    Receivers(receivers::Receivers),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -78,6 +83,8 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(status) => status.run(),
         Command::Scan(scan) => scan.run(),
         Command::Commission(commission) => commission.run(),
+        Command::Check(check) => check.run(),
+        Command::Receivers(receivers) => receivers.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };

@@ -20,9 +20,14 @@ use super::{Block, NewBlock, StoreError, stream};
 pub use desk::{Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
 pub use uplink::Cursor;
 
-const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
+pub(super) const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 
 const FILE: &str = "deliver.db";
+
+/// The database file below the delivering half's directory.
+pub(super) fn file(directory: &Path) -> PathBuf {
+    super::aside::path(directory, FILE)
+}
 
 /// The delivering half's store: the stream `mails`, the mail queue, the portal's documents.
 #[derive(Debug)]
