@@ -148,7 +148,9 @@ impl Commission {
         in_force: &Path,
         fresh: &MeterList,
     ) -> Result<u8, String> {
-        gateway.reload().await?;
+        if let Some(warning) = gateway.reload().await? {
+            let _ = writeln!(io::stderr(), "{warning}");
+        }
         if !is_loaded(gateway, in_force, config).await? {
             return Err(format!(
                 "{} was written, but the gateway has not taken it: see what it logs with `journalctl -u vesigate-collect`",

@@ -206,7 +206,8 @@ pub fn replace(file: &Path, text: &str, like: &Path) -> Result<(), String> {
     }
     fs::rename(&fresh, file).map_err(wrong(file))?;
     // So that it is there after a power cut, too.
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder =
+        file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrong(folder))
 }
 

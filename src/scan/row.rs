@@ -225,11 +225,11 @@ impl Row {
         }
     }
 
-    /// How strong it is: five steps from -105 to -65 dBm.
+    /// How strong it is: five steps of 10 dB; five from -60 dBm on, none below -100.
     #[must_use]
     pub fn bars(&self) -> usize {
         let Some(rssi) = self.heard.rssi else { return 0 };
-        let above = rssi.clamp(-105, -55).saturating_add(105) / 10;
+        let above = rssi.clamp(-110, -60).saturating_add(110) / 10;
         usize::try_from(above).unwrap_or_default()
     }
 

@@ -57,12 +57,15 @@ impl Gateway {
         ask(&self.collect, &OfCollect::Status).await.map_err(|error| self.said(&error))
     }
 
-    /// Has both halves load their configuration again. The delivering one may be stopped: it reads it at its start.
-    pub(in crate::cli) async fn reload(&self) -> Result<(), String> {
+    /// Has both halves load their configuration again. The delivering one needs the list for names in mails only: what it
+    /// says is given back, and no reason to stop. It may not run, and reads the list at its start.
+    pub(in crate::cli) async fn reload(&self) -> Result<Option<String>, String> {
         ask::<()>(&self.collect, &OfCollect::Reload).await.map_err(|error| self.said(&error))?;
         match ask::<()>(&self.deliver, &OfDeliver::Reload).await {
-            Ok(()) | Err(AskError::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)) => Ok(()),
-            Err(error) => Err(format!("the delivering half: {error}")),
+            Ok(()) | Err(AskError::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)) => {
+                Ok(None)
+            }
+            Err(error) => Ok(Some(format!("the delivering half has not loaded the list: {error}"))),
         }
     }
 

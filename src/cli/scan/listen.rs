@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
@@ -114,11 +115,27 @@ pub(in crate::cli) fn show(report: &Report, json: bool, file: Option<&Path>) -> 
         let text = serde_json::to_string(report).map_err(|error| error.to_string())?;
         return super::print(&(text + "\n"));
     }
-    super::print(&report.text())?;
+    super::print_coloured(&coloured(&report.text()))?;
     if let Some(file) = file {
         let _ = writeln!(io::stderr(), "The report is in {}.", file.display());
     }
     Ok(())
+}
+
+/// Green and red marks; the words say the same.
+fn coloured(text: &str) -> String {
+    let style = |colour: AnsiColor| Style::new().fg_color(Some(colour.into())).bold();
+    let mut coloured = String::with_capacity(text.len().saturating_mul(2));
+    for line in text.lines() {
+        let marked = [("OK ", AnsiColor::Green), ("NOT ", AnsiColor::Red)]
+            .into_iter()
+            .find_map(|(mark, colour)| Some((mark, style(colour), line.strip_prefix(mark)?)));
+        coloured += &match marked {
+            Some((mark, style, rest)) => format!("{style}{mark}{style:#}{rest}\n"),
+            None => format!("{line}\n"),
+        };
+    }
+    coloured
 }
 
 /// One line that changes on a terminal; elsewhere a line each minute.

@@ -210,6 +210,14 @@ pub(super) fn print(text: &str) -> Result<(), String> {
     print_on(text).map(|_| ())
 }
 
+/// Prints; colours stay only where a terminal shows them.
+fn print_coloured(text: &str) -> Result<(), String> {
+    match anstream::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
 /// Prints, and gives whether somebody still reads.
 fn print_on(text: &str) -> Result<bool, String> {
     let mut out = io::stdout().lock();

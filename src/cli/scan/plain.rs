@@ -19,7 +19,7 @@ pub(super) fn line(row: &Row) -> String {
         "{}{mark}{:<19} {:<14} {:>4} {:>5} {:>4} {:<9} {:<2} {:<6} {:>13} {:<12} {}",
         row.whose.mark(),
         row.heard.meter,
-        row.model(),
+        row.model().chars().take(14).collect::<String>(),
         or_empty(row.heard.rssi.map(|rssi| rssi.to_string())),
         row.ago(),
         or_empty(row.reception.share.map(|share| share.to_string())),

@@ -228,13 +228,13 @@ impl Column {
         match self {
             Self::Mark => 2,
             Self::Meter => 12,
-            Self::Model => 11,
+            Self::Model => 12,
             Self::Signal => 9,
             Self::Last | Self::Share | Self::Reception => 4,
             Self::Mode => 2,
             Self::Key => 6,
             Self::Volume => 9,
-            Self::Codes => 7,
+            Self::Codes => 6,
         }
     }
 

@@ -36,9 +36,9 @@ impl Report {
             rows(html, "Installation telegrams (SND-IR)", &self.installing, Row::installation_words)?;
         }
         if self.foreign.is_empty() {
-            writeln!(html, "<p>No meters of others were heard.</p>")?;
+            writeln!(html, "<p>No other meters were heard.</p>")?;
         } else {
-            let caption = format!("Meters of others: {}", self.foreign_count);
+            let caption = format!("Meters that are not expected: {}", self.foreign_count);
             rows(html, &caption, &self.foreign, Row::verdict_words)?;
         }
         writeln!(html, "<table>\n<caption>Receivers</caption>")?;

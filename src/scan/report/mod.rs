@@ -51,9 +51,9 @@ pub struct Report {
     pub meters: Vec<Line>,
     /// Those of them that were heard.
     pub heard: usize,
-    /// How many meters of others were heard.
+    /// How many meters were heard that are not expected.
     pub foreign_count: usize,
-    /// Meters of others, the strongest first.
+    /// Those meters, the strongest first.
     pub foreign: Vec<Row>,
     /// Meters that sent installation telegrams.
     pub installing: Vec<Row>,

@@ -26,7 +26,7 @@ impl Report {
     pub(super) fn sums(&self) -> String {
         let totals = self.totals();
         format!(
-            "{} expected: {} heard, {} not heard; reception {} good, {} marginal, {} poor, {} too early to tell",
+            "{} expected: {} heard, {} not heard\nreception: {} good, {} marginal, {} poor, {} too early to tell",
             self.meters.len(),
             self.heard,
             self.meters.len().saturating_sub(self.heard),
@@ -47,6 +47,13 @@ impl Report {
             )?;
         }
         writeln!(text, "{}\n", self.sums())?;
+        if !self.meters.is_empty() {
+            writeln!(
+                text,
+                "    {:<19} {:<12} {:>4} {:>4} {:<6} {:>12} reception",
+                "meter", "model", "dBm", "got%", "key", "volume"
+            )?;
+        }
         for line in &self.meters {
             write_line(text, line)?;
         }
@@ -54,13 +61,13 @@ impl Report {
             writeln!(text, "\ninstallation telegrams (SND-IR):")?;
             for row in &self.installing {
                 let words = row.installation_words();
-                writeln!(text, "  {} {} ({}): {words}", row.heard.meter, row.model(), row.whose.as_str())?;
+                writeln!(text, "    {} ({}): {words}", row.heard.meter, row.whose.as_str())?;
             }
         }
-        writeln!(text, "\nmeters of others: {}", self.foreign_count)?;
+        writeln!(text, "\nmeters that are not expected: {}", self.foreign_count)?;
         for row in self.foreign.iter().take(MOST_FOREIGN) {
             let rssi = row.heard.rssi.map_or_else(String::new, |rssi| format!("{rssi} dBm"));
-            writeln!(text, "  {:<19} {:<14} {rssi}", row.heard.meter, row.model())?;
+            writeln!(text, "    {:<19} {:<12} {rssi}", row.heard.meter, cut(row.model(), 12))?;
         }
         if self.foreign.len() > MOST_FOREIGN {
             writeln!(text, "  and {} more", self.foreign.len().saturating_sub(MOST_FOREIGN))?;
@@ -73,32 +80,40 @@ impl Report {
     }
 }
 
-/// More foreign meters than this say nothing more; CSV and JSON have them all.
+/// More of these meters than this say nothing more; CSV and JSON have them all.
 const MOST_FOREIGN: usize = 20;
 
+/// At most 80 columns: it is read over SSH.
 fn write_line(text: &mut String, line: &Line) -> std::fmt::Result {
     let mark = if line.green { "OK " } else { "NOT" };
-    write!(text, "{mark} {:<19}", line.id)?;
-    if let Some(row) = line.meter.as_ref().filter(|_| line.heard) {
-        let rssi = row.heard.rssi.map_or_else(String::new, |rssi| rssi.to_string());
-        let share = row.reception.share.map_or_else(String::new, |share| share.to_string());
-        write!(
-            text,
-            " {:<11} {rssi:>4} dBm {share:>3} % {:<6} {:>12} {:<8}",
-            row.model().chars().take(11).collect::<String>(),
-            row.key.short(),
-            row.volume(),
-            row.verdict().as_str()
-        )?;
+    match line.meter.as_ref().filter(|_| line.heard) {
+        None => writeln!(text, "{mark} {}", line.id)?,
+        Some(row) => {
+            let rssi = row.heard.rssi.map_or_else(String::new, |rssi| rssi.to_string());
+            let share = row.reception.share.map_or_else(String::new, |share| share.to_string());
+            writeln!(
+                text,
+                "{mark} {:<19} {:<12} {rssi:>4} {share:>4} {:<6} {:>12} {}",
+                line.id,
+                cut(row.model(), 12),
+                row.key.short(),
+                row.volume(),
+                row.verdict().as_str()
+            )?;
+        }
     }
     let called = [line.metering_point.as_str(), line.name.as_str()];
     let called: Vec<_> = called.into_iter().filter(|word| !word.is_empty()).collect();
     if !called.is_empty() {
-        write!(text, " {}", called.join(" "))?;
+        writeln!(text, "      {}", called.join(" "))?;
     }
-    writeln!(text)?;
-    if !line.findings.is_empty() {
-        writeln!(text, "      {}", line.findings.join("; "))?;
+    for finding in &line.findings {
+        writeln!(text, "      ! {finding}")?;
     }
     Ok(())
+}
+
+/// The first letters of a text.
+fn cut(text: &str, letters: usize) -> String {
+    text.chars().take(letters).collect()
 }
