@@ -13,6 +13,7 @@ pub mod halves;
 pub mod health;
 pub mod keyring;
 pub mod receiver;
+pub mod scan;
 pub mod store;
 pub mod uplink;
 pub mod world;

@@ -26,6 +26,7 @@ pub mod recording;
 pub mod site;
 pub mod smtp;
 pub mod store;
+pub mod terminal;
 
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub use portal::Portal;
 pub use post_office::PostOffice;
 pub use site::{Air, Site};
 pub use smtp::{Mood, SmtpServer};
+pub use terminal::Terminal;
 use tokio::time::{Instant, sleep};
 
 /// How often something that cannot be awaited is looked at.

@@ -8,7 +8,7 @@ use std::thread;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -68,7 +68,14 @@ impl Run {
         let (reload, config) = watch::channel(Arc::new(config));
         let supervisor = Supervisor::new(which.len());
         let stop = CancellationToken::new();
-        let daemon = Daemon { world, config, credentials, supervisor, stop: stop.clone() };
+        let daemon = Daemon {
+            world,
+            config,
+            credentials,
+            reload: Arc::new(Notify::new()),
+            supervisor,
+            stop: stop.clone(),
+        };
         let threads: Vec<_> = which.iter().map(|half| start(*half, daemon.clone())).collect();
         if let Err(reason) = attend(&daemon, &reload, &self.config, which) {
             error!("{reason}");
@@ -141,7 +148,7 @@ fn attend(
     path: &std::path::Path,
     which: &[Half],
 ) -> io::Result<()> {
-    let Daemon { stop, supervisor, credentials, .. } = daemon;
+    let Daemon { stop, supervisor, credentials, reload: asked, .. } = daemon;
     on_runtime(async move {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
@@ -151,21 +158,31 @@ fn attend(
                 () = stop.cancelled() => break,
                 _ = term.recv() => stop.cancel(),
                 _ = int.recv() => stop.cancel(),
-                _ = hangup.recv() => match load(path, which, credentials) {
-                    Ok(config) => {
-                        info!("the configuration was loaded again");
-                        reload.send_replace(Arc::new(config));
-                    }
-                    Err(problems) => {
-                        refuse(&problems);
-                        warn!("the configuration that was loaded before stays in force");
-                    }
-                },
+                _ = hangup.recv() => load_again(path, which, credentials, reload),
+                () = asked.notified() => load_again(path, which, credentials, reload),
             }
         }
         let _ = fed.await;
         Ok(())
     })?
+}
+
+fn load_again(
+    path: &std::path::Path,
+    which: &[Half],
+    credentials: &Credentials,
+    reload: &watch::Sender<Arc<Config>>,
+) {
+    match load(path, which, credentials) {
+        Ok(config) => {
+            info!("the configuration was loaded again");
+            reload.send_replace(Arc::new(config));
+        }
+        Err(problems) => {
+            refuse(&problems);
+            warn!("the configuration that was loaded before stays in force");
+        }
+    }
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> io::Result<T> {

@@ -1,12 +1,14 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
 mod check;
+mod commission;
 mod daemon;
 mod decode;
 mod harden;
 mod keys;
 mod log;
 mod receivers;
+mod scan;
 mod status;
 
 use std::ffi::OsString;
@@ -49,6 +51,8 @@ enum Command {
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
     Status(status::Status),
+    Scan(scan::Scan),
+    Commission(commission::Commission),
     Check(check::Check),
     Receivers(receivers::Receivers),
     Keys(keys::Keys),
@@ -77,6 +81,8 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Collect(run) => run.run(&[Half::Collect]),
         Command::Deliver(run) => run.run(&[Half::Deliver]),
         Command::Status(status) => status.run(),
+        Command::Scan(scan) => scan.run(),
+        Command::Commission(commission) => commission.run(),
         Command::Check(check) => check.run(),
         Command::Receivers(receivers) => receivers.run(),
         Command::Keys(keys) => keys.run(),

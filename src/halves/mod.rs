@@ -11,7 +11,7 @@ pub mod questions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Credentials};
@@ -27,6 +27,8 @@ pub struct Daemon {
     pub config: watch::Receiver<Arc<Config>>,
     /// Where the service manager puts secrets.
     pub credentials: Credentials,
+    /// Asks for the configuration to be loaded again, as SIGHUP does.
+    pub reload: Arc<Notify>,
     /// Whom to show signs of life, and whom to tell that this half has started.
     pub supervisor: Supervisor,
     /// Stop in order.

@@ -85,6 +85,8 @@ pub enum OfCollect {
         #[serde(default)]
         after: Option<[u8; 8]>,
     },
+    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, before it is done.
+    Reload,
     /// Which blocks wait in memory because the disk cannot be written? Answer: a list of [`InMemory`].
     InMemory,
 }
@@ -95,6 +97,8 @@ pub enum OfCollect {
 pub enum OfDeliver {
     /// How are you? Answer: [`DeliverStatus`](crate::health::status::DeliverStatus).
     Status,
+    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, before it is done.
+    Reload,
     /// Send a parked batch again. Answer: nothing.
     Unpark {
         /// Of which stream.

@@ -33,6 +33,9 @@ pub struct HeardMeter {
     pub model: Option<String>,
     /// Whether it is listed, or has a key.
     pub expected: bool,
+    /// Whether the meter list has it.
+    #[serde(default)]
+    pub listed: bool,
     /// Whether there is a key for it.
     pub has_key: bool,
     /// When it was last heard, if the clock is trusted.

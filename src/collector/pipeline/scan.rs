@@ -45,6 +45,7 @@ impl Collector {
             meter: meter.to_string(),
             model: profile(meter).model(meter).map(|model| model.name.to_owned()),
             expected: expected.contains(meter),
+            listed: self.settings.list.get(meter).is_some(),
             has_key: self.keys.get(meter).is_some(),
             heard: self.times.utc(Uptime(Duration::from_millis(entry.last))),
             heard_ago: ago(entry.last),

@@ -23,6 +23,10 @@ impl Half {
                 let now = self.daemon.world.clock.uptime();
                 return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
             }
+            OfCollect::Reload => {
+                self.daemon.reload.notify_one();
+                return Answer::of(&());
+            }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
             OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
             OfCollect::KeysCompare { keys } => self.compare(&keys).map(|done| Answer::of(&done)),

@@ -12,6 +12,10 @@ impl Half {
     pub(super) fn answer(&self, question: &OfDeliver) -> Answer {
         match question {
             OfDeliver::Status => Answer::of(&self.status()),
+            OfDeliver::Reload => {
+                self.daemon.reload.notify_one();
+                Answer::of(&())
+            }
             OfDeliver::Unpark { stream, seq } => {
                 let asked = self.uplink.as_ref().is_some_and(|uplink| uplink.unpark.ask(*stream, *seq));
                 if asked { Answer::of(&()) } else { Answer::Refused("the uplink is off or busy".to_owned()) }
