@@ -206,6 +206,21 @@ impl Gateway {
         kill_process(pid.expect("it runs"), signal).unwrap();
     }
 
+    /// Stops all its threads where they are; only [`kill`](Self::kill) makes sense after that.
+    pub async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        let is_stopped = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The state stands behind the name, which is in brackets.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        until("the stop of all threads", SOON, async || {
+            fs::read_dir(&tasks).unwrap().map(Result::unwrap).all(is_stopped).then_some(())
+        })
+        .await;
+    }
+
     /// What this run has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -31,6 +31,10 @@ pub enum Mood {
     HangsAfterData,
     /// Takes the mail, then hangs up instead of answering.
     CutsAfterData,
+    /// Does not ask for the mail's text until it is [told](SmtpServer::go_on).
+    HoldsData,
+    /// Takes the mail, and does not answer until it is [told](SmtpServer::go_on).
+    HoldsAnswer,
 }
 
 /// A mail that came.
@@ -62,6 +66,10 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     count: watch::Sender<usize>,
     connections: watch::Sender<usize>,
+    /// Answers held back, and those of them that were given in the end.
+    held: watch::Sender<usize>,
+    given: watch::Sender<usize>,
+    go_on: Notify,
     era: AtomicU64,
 }
 
@@ -75,6 +83,9 @@ impl SmtpServer {
             received: Mutex::default(),
             count: watch::Sender::new(0),
             connections: watch::Sender::new(0),
+            held: watch::Sender::new(0),
+            given: watch::Sender::new(0),
+            go_on: Notify::new(),
             era: AtomicU64::new(0),
         });
         let task = tokio::spawn(listen(port, Arc::clone(&shared)));
@@ -84,6 +95,25 @@ impl SmtpServer {
     /// From now on behaves so. Connections that hang are cut.
     pub fn mood(&self, mood: Mood) {
         self.shared.mood.send_replace(mood);
+    }
+
+    /// Waits until so many answers are held back, or have been, since the start.
+    ///
+    /// # Panics
+    /// When they are not.
+    pub async fn holds(&self, answers: usize) {
+        let mut held = self.shared.held.subscribe();
+        let came = timeout(4 * SOON, held.wait_for(|held| *held >= answers)).await.is_ok();
+        assert!(came, "no answer could be held back");
+    }
+
+    /// Gives the answer that is held back. On return it is on its way: whoever waits for it, and is still there, will
+    /// read it.
+    pub async fn go_on(&self) {
+        let mut given = self.shared.given.subscribe();
+        let wanted = *given.borrow() + 1;
+        self.shared.go_on.notify_one();
+        given.wait_for(|given| *given >= wanted).await.unwrap();
     }
 
     /// Begins another era: its client has been killed. Within an era nothing that was answered may come again.
@@ -197,9 +227,11 @@ async fn serve(stream: TcpStream, mood: Mood, shared: &Shared) -> std::io::Resul
                 }
             },
             "DATA" => {
-                write.write_all(b"354 go on\r\n").await?;
+                let holds = mood == Mood::HoldsData;
+                answer(&mut write, shared, holds, b"354 go on\r\n").await?;
                 let raw = data(&mut read).await?;
-                let answered = !matches!(mood, Mood::Content(_) | Mood::CutsAfterData | Mood::HangsAfterData);
+                let answered =
+                    matches!(mood, Mood::Good | Mood::Recipients(_) | Mood::HoldsData | Mood::HoldsAnswer);
                 if !matches!(mood, Mood::Content(_)) {
                     let (mail, era) = (Mail::read(&raw), shared.era.load(Ordering::SeqCst));
                     let received = Received { from: from.clone(), to: to.clone(), mail, answered, era };
@@ -210,7 +242,10 @@ async fn serve(stream: TcpStream, mood: Mood, shared: &Shared) -> std::io::Resul
                     Mood::Content(code) => format!("{code} not this mail\r\n"),
                     Mood::CutsAfterData => return Ok(()),
                     Mood::HangsAfterData => return std::future::pending().await,
-                    _ => "250 taken\r\n".to_owned(),
+                    _ => {
+                        answer(&mut write, shared, mood == Mood::HoldsAnswer, b"250 taken\r\n").await?;
+                        continue;
+                    }
                 }
             }
             "QUIT" => return write.write_all(b"221 bye\r\n").await,
@@ -219,6 +254,24 @@ async fn serve(stream: TcpStream, mood: Mood, shared: &Shared) -> std::io::Resul
         };
         write.write_all(answer.as_bytes()).await?;
     }
+}
+
+/// Answers, at once or when told.
+async fn answer(
+    write: &mut (impl tokio::io::AsyncWrite + Unpin),
+    shared: &Shared,
+    hold: bool,
+    answer: &[u8],
+) -> std::io::Result<()> {
+    if hold {
+        shared.held.send_modify(|held| *held += 1);
+        shared.go_on.notified().await;
+    }
+    write.write_all(answer).await?;
+    if hold {
+        shared.given.send_modify(|given| *given += 1);
+    }
+    Ok(())
 }
 
 fn address(line: &str) -> String {

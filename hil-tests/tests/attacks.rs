@@ -13,6 +13,9 @@ use messages::batch::{Record, Stream};
 use messages::reading::{HourRow, Role};
 use messages::{Hour, MeterId};
 use serde_json::Value;
+use wmbus::encode::{Protection, Shape, telegram};
+use wmbus::link::Communication;
+use wmbus::transport::Status;
 
 /// An hour takes sixty seconds: no telegram comes when another was meant to.
 const SPEED: u32 = 60;
@@ -93,12 +96,7 @@ async fn replayed_downgraded_and_forged_telegrams_change_nothing() {
     street.hear(&attack::with_access_number(&old, 200)).await;
     // In the clear in the meter's name.
     let records = meter.records(clock.now()).unwrap();
-    let plain = attack::in_the_clear(
-        meter.address(),
-        meter.session(first + 9),
-        wmbus::encode::Shape::Full,
-        records.bytes(),
-    );
+    let plain = attack::in_the_clear(meter.address(), meter.session(first + 9), Shape::Full, records.bytes());
     street.hear(&plain.unwrap()).await;
     // The last telegram's counter with another volume, both checksums mended: plausible, and not.
     let last = first + 2;
@@ -188,8 +186,74 @@ async fn a_single_telegram_that_says_leak_raises_nothing() {
         (street.collect.status().await?["episodes"] == 0).then_some(())
     })
     .await;
-    // An hour row lists every code that was seen, also once; only an episode is worth a mail.
-    assert!(!street.rows().await.is_empty());
+    let rows = street.rows().await;
+    assert!(!rows.is_empty());
+    for row in rows.values() {
+        assert!(row.codes.is_empty() && row.minutes.is_empty() && row.classes.is_empty(), "{row:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_recorded_before_a_meter_proved_its_telegrams_is_refused_until_its_key_is_given_again() {
+    let mut street = Street::new(&[Kind::FlowIq2200Oms]).await;
+    let clock = street.site.clock();
+    let mut meter = street.meter(0);
+    let mut number = meter.beat().first_from(START * 1000);
+    for _ in 0..3 {
+        clock.reach(meter.beat().due(number).div_euclid(1000) + 1).await;
+        street.hear(&meter.telegram(number).unwrap()).await;
+        number += 1;
+    }
+    assert_eq!(street.heard(3).await["accepted"], 3);
+
+    // The same meter under the same key, as it sent while it was set to a protection that proves nothing.
+    let before = [Protected::BySession, Protected::ByMode5];
+    for (index, protected) in before.into_iter().enumerate() {
+        street.hear(&less_protected(&mut meter, number, protected)).await;
+        let counts = street.heard(4 + index as u64).await;
+        assert_eq!(
+            counts["refused"],
+            serde_json::json!({"downgraded": index + 1}),
+            "{protected:?}: {counts}"
+        );
+    }
+    // A restart forgets nothing that was stored.
+    assert!(street.collect.stop().await.success());
+    street.collect = Gateway::start(&street.site, Half::Collect).await;
+    street.hear(&less_protected(&mut meter, number, Protected::BySession)).await;
+    assert_eq!(street.heard(1).await["refused"]["downgraded"], 1);
+    let status = street.collect.status().await.unwrap();
+    assert_eq!(status["refusing"][0]["refused"]["downgraded"], 1, "{status}");
+
+    // The utility has set the meter to less, and says so by giving its key again.
+    street.site.add_keys(&street.town.keys_csv()).await;
+    for _ in 0..3 {
+        number += 1;
+        clock.reach(meter.beat().due(number).div_euclid(1000) + 1).await;
+        street.hear(&less_protected(&mut meter, number, Protected::BySession)).await;
+    }
+    let counts = street.heard(4).await;
+    assert_eq!((&counts["accepted"], &counts["refused"]["downgraded"]), (&3.into(), &1.into()), "{counts}");
+}
+
+/// Ways of sealing that prove nothing.
+#[derive(Clone, Copy, Debug)]
+enum Protected {
+    BySession,
+    ByMode5,
+}
+
+/// A telegram of a meter as it would be if the meter were set to less.
+fn less_protected(meter: &mut Meter, number: u64, protected: Protected) -> Vec<u8> {
+    let records = meter.records(meter.beat().due(number).div_euclid(1000)).unwrap();
+    let (cipher, session) = (meter.cipher(), meter.session(number));
+    let protection = match protected {
+        Protected::BySession => {
+            Protection::EllCtr { cipher, communication: Communication(0x20), access: 1, session }
+        }
+        Protected::ByMode5 => Protection::Mode5 { cipher, access: 1, status: Status(0) },
+    };
+    telegram(meter.address(), protection, Shape::Full, records.bytes()).unwrap().bytes().to_vec()
 }
 
 fn cubic(litres: i64) -> String {

@@ -2,7 +2,7 @@
 //! hour's rows.
 
 use messages::Time;
-use messages::reading::Code;
+use messages::reading::{Checked, Code};
 use wmbus::compact::{Kind, StoredLayout};
 use wmbus::{DeviceType, Learned, Manufacturer, Meter};
 
@@ -14,8 +14,10 @@ use super::times::Place;
 
 const VERSION: u8 = 1;
 const HOUR: i64 = 3600;
-/// A moment of the steady clock takes five bytes.
-const MOMENT: u64 = 0xFF_FFFF_FFFF;
+/// A moment of the steady clock takes 38 bits of five bytes.
+const MOMENT: u64 = 0x3F_FFFF_FFFF;
+/// The two bits above it: the place in this list, or 0.
+const PROTECTION: [Checked; 3] = [Checked::Plain, Checked::Checksum, Checked::Authenticated];
 
 /// One meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct MeterEntry {
     pub written: Option<Time>,
     /// What was last told of its reception.
     pub told: Option<u8>,
+    /// The best protection that a believed telegram had.
+    pub protection: Option<Checked>,
 }
 
 /// Meters as bytes.
@@ -65,7 +69,9 @@ fn put_meter(to: &mut Vec<u8>, entry: &MeterEntry) {
     to.extend(entry.meter.to_link());
     to.push(flags);
     let at = point.map_or(entry.heard, |point| point.at).min(MOMENT);
-    to.extend(at.to_le_bytes().iter().take(5));
+    let protection = PROTECTION.iter().position(|known| Some(*known) == entry.protection);
+    let protection = protection.and_then(|at| u64::try_from(at).ok()).map_or(0, |at| at + 1);
+    to.extend((at | protection << 38).to_le_bytes().iter().take(5));
     to.extend(number.into_iter().flat_map(u32::to_le_bytes));
     to.extend(register.into_iter().flat_map(i64::to_le_bytes));
     to.extend(point.into_iter().flat_map(|point| point.digest.to_le_bytes()));
@@ -77,7 +83,8 @@ fn meter(from: &mut Bytes<'_>) -> Option<MeterEntry> {
     let meter = Meter::from_link(from.array()?);
     let flags = from.byte()?;
     let [a, b, c, d, e] = from.array()?;
-    let heard = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
+    let protection = PROTECTION.get(usize::from(e >> 6).wrapping_sub(1)).copied();
+    let heard = u64::from_le_bytes([a, b, c, d, e & 0x3F, 0, 0, 0]);
     let counter = match flags & 3 {
         0 => None,
         1 => Some(Counter::Session(u32::from_le_bytes(from.array()?))),
@@ -95,7 +102,8 @@ fn meter(from: &mut Bytes<'_>) -> Option<MeterEntry> {
     } else {
         Time::from_unix(i64::from(u32::from_le_bytes(from.array()?)).saturating_mul(HOUR))
     };
-    Some(MeterEntry { meter, known, heard, written, told: (flags >> 5).checked_sub(1) })
+    let told = (flags >> 5).checked_sub(1);
+    Some(MeterEntry { meter, known, heard, written, told, protection })
 }
 
 /// Running episodes as bytes; `boot` is this start of the machine.
@@ -204,8 +212,8 @@ mod tests {
         ];
         let point = (counter, any::<Option<i64>>(), any::<u64>());
         (any::<[u8; 8]>(), proptest::option::of(point), 0..=MOMENT, proptest::option::of(0i64..500_000))
-            .prop_flat_map(|parts| (Just(parts), proptest::option::of(0u8..4)))
-            .prop_map(|((link, point, heard, hours), told)| MeterEntry {
+            .prop_flat_map(|parts| (Just(parts), proptest::option::of(0u8..4), 0usize..4))
+            .prop_map(|((link, point, heard, hours), told, protection)| MeterEntry {
                 meter: Meter::from_link(link),
                 known: point.map(|(counter, register, digest)| Point {
                     counter,
@@ -216,6 +224,7 @@ mod tests {
                 heard,
                 written: hours.and_then(|hours| Time::from_unix(hours * HOUR)),
                 told,
+                protection: PROTECTION.get(protection).copied(),
             })
     }
 

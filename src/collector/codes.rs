@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use messages::event::{Episode as Told, Standing};
 use messages::reading::Code;
-use messages::{Id, MeterId, Other};
+use messages::{Id, MeterId, Other, Time};
 
 use super::episode::{Change, Episode, EpisodeId, Tracker};
 use super::times::{Place, Times};
@@ -43,6 +43,16 @@ impl Codes {
     /// The running episodes.
     pub fn running(&self) -> impl Iterator<Item = (&Track, Episode)> {
         self.0.iter().filter_map(|track| Some((track, track.tracker.episode()?)))
+    }
+
+    /// Forgets what was there within the span, `to` exclusive, or has no place in time. A code that is still there begins
+    /// anew.
+    pub fn erase(&mut self, from: Time, to: Time) {
+        self.0.retain(|track| {
+            let (started, seen) = (track.started.utc(), track.seen.utc());
+            let (first, last) = (started.or(seen), seen.or(started));
+            first.is_some_and(|first| first >= to) || last.is_some_and(|last| last < from)
+        });
     }
 
     /// Whether any episode runs.

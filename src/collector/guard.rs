@@ -8,7 +8,8 @@
 //! - A register that falls (unless the meter says that water flows backwards), rises faster than twice the meter's
 //!   highest flow and ten litres, or a counter that runs ahead of the clock: quarantined until three telegrams in a row
 //!   agree with each other.
-//! - A telegram that contradicts the one before it: both wait, and what the later ones disagree with is dropped.
+//! - A telegram that contradicts the one before it: both wait, and what the later ones disagree with is dropped. If they
+//!   agree with two of the same counter, both of these are dropped: one is forged, and nothing tells which.
 //! - A counter that starts anew (the meter was serviced) is believed after eight telegrams in at least ten minutes in
 //!   which nothing of the old counter was heard.
 //!
@@ -143,6 +144,19 @@ impl<T> Guard<T> {
         self.known
     }
 
+    /// Millilitres an hour that can never be exceeded.
+    #[must_use]
+    pub const fn limit(&self) -> i64 {
+        self.limit
+    }
+
+    /// Drops what waits but for what is to be kept. Counters and registers stay: later telegrams are judged by them.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        for chain in &mut self.chains {
+            chain.waiting.retain(|payload| keep(payload));
+        }
+    }
+
     /// Another highest flow, from the next telegram on.
     pub const fn set_q4(&mut self, q4: i64) {
         self.limit = q4.saturating_mul(2);
@@ -166,14 +180,43 @@ impl<T> Guard<T> {
             return (Verdict::Replayed, Believed::new());
         }
         let extended = self.chains.iter().position(|chain| self.follows(&chain.last, &heard));
-        match extended {
-            Some(at) => self.extend(at, point, heard.payload),
-            None => self.begin(point, heard),
+        let Some(at) = extended else { return self.begin(point, heard) };
+        if self.is_ambiguous(at, &heard) {
+            self.chains.clear();
+            return self.begin(point, heard);
         }
+        self.extend(at, point, heard.payload)
     }
 
-    /// Nothing has contradicted it until now: gives the telegram that waits, if there is just one chain of plausible
-    /// ones. Called when a row is written.
+    /// Whether a telegram agrees with two that have the same counter. A meter gives it to one only, so the other is
+    /// forged, and nothing will tell which.
+    fn is_ambiguous(&self, at: usize, heard: &Heard<T>) -> bool {
+        let Some(chain) = self.chains.get(at).filter(|chain| chain.last.counter.is_some()) else {
+            return false;
+        };
+        let mut later = self.chains.iter().skip(at.saturating_add(1));
+        later.any(|other| other.last.counter == chain.last.counter && self.follows(&other.last, heard))
+    }
+
+    /// The telegram that nothing has contradicted until now, if there is just one chain of plausible ones: it counts for
+    /// what is written now, and goes on waiting.
+    #[must_use]
+    pub fn waiting(&self) -> Option<&T> {
+        self.uncontested().and_then(|chain| chain.waiting.last())
+    }
+
+    /// Where the meter stood at the last telegram that nothing has contradicted.
+    #[must_use]
+    pub fn newest(&self) -> Option<Point> {
+        self.uncontested().map(|chain| chain.last).or(self.known)
+    }
+
+    fn uncontested(&self) -> Option<&Chain<T>> {
+        let [chain] = self.chains.as_slice() else { return None };
+        chain.plausible.then_some(chain)
+    }
+
+    /// Nothing more will be heard: gives the telegram that waits, if nothing has contradicted it.
     pub fn settle(&mut self) -> Option<T> {
         let [chain] = self.chains.as_mut_slice() else { return None };
         let payload = if chain.plausible { chain.waiting.pop() } else { None }?;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use messages::reading::{Checked, Code, Extremes, HourRow, Minutes, Register};
+use messages::reading::{Checked, Code, Extremes, HourRow, Minutes, Register, Role};
 use messages::{Hour, MeterId, Time};
 
 pub mod facts;
@@ -33,12 +33,29 @@ pub struct HourKeeper {
     running: Option<Open>,
 }
 
+/// A reading, and how it was heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    /// What it says.
+    pub facts: &'a Facts,
+    /// When, UTC seconds.
+    pub at: i64,
+    /// How strong, in dBm.
+    pub rssi: Option<i16>,
+    /// Its neighbours do not agree with it: only its registers count, and only where there are no others.
+    pub disputed: bool,
+}
+
 /// A row being filled.
 #[derive(Debug)]
 struct Open {
     boundary: i64,
+    /// When the first and the last reading were heard that it holds anything of.
+    heard: Option<(i64, i64)>,
     row: HourRow,
     minutes: BTreeMap<Code, u64>,
+    /// Registers of disputed telegrams, for roles that no other has told.
+    disputed: BTreeMap<Role, Register>,
 }
 
 impl HourKeeper {
@@ -62,7 +79,51 @@ impl HourKeeper {
     /// Takes a believed reading heard at `at`. Gives a row if this is the first reading of a run that found no row of
     /// the last boundary.
     pub fn hear(&mut self, facts: &Facts, at: Time, rssi: Option<i16>) -> Option<HourRow> {
-        let at = at.unix();
+        self.take(&Heard { facts, at: at.unix(), rssi, disputed: false })
+    }
+
+    /// Takes a reading that its neighbours do not agree with: only its registers count, and only where there are no
+    /// others.
+    pub fn hear_disputed(&mut self, facts: &Facts, at: Time) {
+        self.take(&Heard { facts, at: at.unix(), rssi: None, disputed: true });
+    }
+
+    /// A reading that still waits for others to confirm it, when the rows due at `now` are about to be written: it
+    /// counts for those rows only, and is taken again once it is believed.
+    pub fn anticipate(&mut self, now: Time, heard: &Heard<'_>) -> Option<HourRow> {
+        let last = heard.at.div_euclid(HOUR) * HOUR;
+        let is_due = |boundary: i64| boundary + GRACE <= now.unix();
+        if is_due(last + HOUR) {
+            return self.take(heard);
+        }
+        if is_due(last) && heard.at < last + GRACE {
+            let open = [&mut self.closing, &mut self.running].into_iter().flatten();
+            if let Some(open) = open.into_iter().find(|open| open.boundary == last) {
+                open.registers(heard);
+            }
+        }
+        None
+    }
+
+    /// Erases open rows that hold anything heard within the span, `to` exclusive; what is heard from now on begins them
+    /// anew. A row whose boundary has passed is not made again.
+    pub fn erase(&mut self, from: Time, to: Time) {
+        let (from, to) = (from.unix(), to.unix());
+        let meets = |open: &mut Open| {
+            open.heard.is_some_and(|(first, last)| first < to && last >= from)
+                || (from..to).contains(&open.boundary)
+        };
+        if let Some(closing) = self.closing.take_if(meets) {
+            self.stored = self.stored.max(Some(closing.boundary));
+        }
+        if let Some(running) = self.running.take_if(meets) {
+            // The last boundary has its row, or never will.
+            self.stored = self.stored.max(Some(running.boundary - HOUR));
+        }
+    }
+
+    fn take(&mut self, heard: &Heard<'_>) -> Option<HourRow> {
+        let at = heard.at;
         let last = at.div_euclid(HOUR) * HOUR;
         if self.written.is_some_and(|written| written > last) {
             // Believed too late: the row of its hour is written.
@@ -71,7 +132,7 @@ impl HourKeeper {
         if self.running.as_ref().is_some_and(|open| open.boundary > last + HOUR) {
             // Believed late, while that row is still open.
             if let Some(closing) = self.closing.as_mut().filter(|open| open.boundary == last + HOUR) {
-                closing.hear(facts, at, rssi);
+                closing.hear(heard);
             }
             return None;
         }
@@ -79,12 +140,12 @@ impl HourKeeper {
             self.closing = self.running.take();
         }
         if let Some(closing) = self.closing.as_mut().filter(|open| at < open.boundary + GRACE) {
-            closing.registers(facts, at);
+            closing.registers(heard);
         }
-        let first = self.first_row(facts, at, last);
+        let first = self.first_row(heard, last);
         let meter = self.meter;
-        let running = self.running.get_or_insert_with(|| Open::new(meter, last + HOUR, facts.checked));
-        running.hear(facts, at, rssi);
+        let running = self.running.get_or_insert_with(|| Open::new(meter, last + HOUR, heard.facts.checked));
+        running.hear(heard);
         first
     }
 
@@ -113,14 +174,15 @@ impl HourKeeper {
     }
 
     /// A row of the boundary just passed, for a run that began after it.
-    fn first_row(&mut self, facts: &Facts, at: i64, last: i64) -> Option<HourRow> {
+    fn first_row(&mut self, heard: &Heard<'_>, last: i64) -> Option<HourRow> {
         let missing = self.stored.max(self.written).is_none_or(|known| known < last);
-        let begins = self.closing.is_none() && self.running.is_none();
-        if !missing || !begins || at >= last + LATEST_FIRST {
+        let begins =
+            [&self.closing, &self.running].into_iter().flatten().all(|open| open.row.registers.is_empty());
+        if !missing || !begins || heard.disputed || heard.at >= last + LATEST_FIRST {
             return None;
         }
-        let mut open = Open::new(self.meter, last, facts.checked);
-        open.registers(facts, at);
+        let mut open = Open::new(self.meter, last, heard.facts.checked);
+        open.registers(heard);
         self.finish(open)
     }
 }
@@ -128,12 +190,12 @@ impl HourKeeper {
 /// The row that one telegram alone makes of the boundary it was kept for.
 #[must_use]
 pub fn row_of_one(meter: MeterId, boundary: Time, facts: &Facts, at: Time, rssi: Option<i16>) -> HourRow {
-    let (boundary, at) = (boundary.unix(), at.unix());
+    let (boundary, heard) = (boundary.unix(), Heard { facts, at: at.unix(), rssi, disputed: false });
     let mut open = Open::new(meter, boundary, facts.checked);
-    if at < boundary {
-        open.hear(facts, at, rssi);
+    if heard.at < boundary {
+        open.hear(&heard);
     } else {
-        open.registers(facts, at);
+        open.registers(&heard);
     }
     open.finish()
 }
@@ -142,12 +204,16 @@ impl Open {
     fn new(meter: MeterId, boundary: i64, checked: Checked) -> Self {
         let time = Time::from_unix(boundary).unwrap_or(Time::MAX);
         let row = HourRow::new(meter, Hour::at_or_before(time), checked);
-        Self { boundary, row, minutes: BTreeMap::new() }
+        Self { boundary, heard: None, row, minutes: BTreeMap::new(), disputed: BTreeMap::new() }
     }
 
     /// Everything a reading of the hour before the boundary says.
-    fn hear(&mut self, facts: &Facts, at: i64, rssi: Option<i16>) {
-        self.registers(facts, at);
+    fn hear(&mut self, heard: &Heard<'_>) {
+        self.registers(heard);
+        let Heard { facts, at, rssi, disputed } = *heard;
+        if disputed {
+            return;
+        }
         let row = &mut self.row;
         row.flow = widen(row.flow, facts.flow);
         row.water = widen(row.water, facts.water);
@@ -167,12 +233,15 @@ impl Open {
     }
 
     /// The nearest to the boundary counts, the earlier on a tie.
-    fn registers(&mut self, facts: &Facts, at: i64) {
-        let Ok(offset) = i32::try_from(at - self.boundary) else { return };
+    fn registers(&mut self, heard: &Heard<'_>) {
+        let Ok(offset) = i32::try_from(heard.at - self.boundary) else { return };
         let key = |offset: i32| (offset.unsigned_abs(), offset);
-        for (role, value) in &facts.registers {
+        let (first, last) = self.heard.unwrap_or((heard.at, heard.at));
+        self.heard = Some((first.min(heard.at), last.max(heard.at)));
+        let registers = if heard.disputed { &mut self.disputed } else { &mut self.row.registers };
+        for (role, value) in &heard.facts.registers {
             let new = Register { value: *value, offset };
-            let nearest = self.row.registers.entry(role.clone()).or_insert(new);
+            let nearest = registers.entry(role.clone()).or_insert(new);
             if key(new.offset) < key(nearest.offset) {
                 *nearest = new;
             }
@@ -180,6 +249,9 @@ impl Open {
     }
 
     fn finish(mut self) -> HourRow {
+        for (role, register) in self.disputed {
+            self.row.registers.entry(role).or_insert(register);
+        }
         self.row.codes = self.minutes.keys().cloned().collect();
         let count = |bits: u64| u8::try_from(bits.count_ones()).ok().and_then(|n| Minutes::try_from(n).ok());
         self.row.minutes =

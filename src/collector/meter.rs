@@ -2,12 +2,15 @@
 
 use messages::batch::Record;
 use messages::event::{MeterStatus, Reception as Standing, Refusal};
+use messages::reading::Checked;
 use messages::{MeterId, Other, Time};
 use wmbus::Meter;
 
 use super::codes::{Codes, Thresholds};
+use super::doubt::{Doubts, Weighed};
 use super::guard::{Guard, Point, Verdict};
-use super::hour::HourKeeper;
+use super::heard::HeardTable;
+use super::hour::{Heard, HourKeeper};
 use super::open::{Opened, Opener};
 use super::outbox::Outbox;
 use super::sealed::Waiting;
@@ -27,11 +30,12 @@ const TELL_AGAIN: u64 = 24 * 3600;
 const UNPLACED_EVERY: u64 = 600;
 
 /// The reasons for refusing, in the order in which they are counted.
-pub const REFUSALS: [Refusal; 7] = [
+pub const REFUSALS: [Refusal; 8] = [
     Refusal::Damaged,
     Refusal::WrongKey,
     Refusal::NoKey,
     Refusal::NotEncrypted,
+    Refusal::Downgraded,
     Refusal::Replayed,
     Refusal::Implausible,
     Refusal::Unsupported,
@@ -44,6 +48,13 @@ pub struct MeterState {
     pub id: MeterId,
     /// Who is believed.
     pub guard: Guard<Box<Opened>>,
+    /// What one telegram says alone.
+    doubts: Doubts,
+    /// The best protection that a believed telegram had: less is refused from then on, until the meter is given its key
+    /// again.
+    pub protection: Option<Checked>,
+    /// Telegrams heard until then, steady seconds, do not tell how the meter protects them now.
+    protected_since: u64,
     /// Its hours.
     pub keeper: HourKeeper,
     /// Its episodes.
@@ -87,6 +98,8 @@ pub struct Desk<'a> {
     pub opener: &'a mut Opener,
     /// Where records go.
     pub out: &'a mut Outbox,
+    /// What is known of all meters.
+    pub heard: &'a mut HeardTable,
     /// This start of the machine.
     pub boot: &'a str,
 }
@@ -100,6 +113,9 @@ impl MeterState {
         Some(Self {
             id,
             guard: Guard::new(q4, known),
+            doubts: Doubts::default(),
+            protection: None,
+            protected_since: 0,
             keeper: HourKeeper::new(id, written),
             codes: Codes::default(),
             reception: Reception::default(),
@@ -109,13 +125,28 @@ impl MeterState {
         })
     }
 
+    /// Whether a telegram is protected less than the meter is known to protect its own. A telegram that was recorded
+    /// before the meter was set to better protection still opens, and so does what a forger makes of it.
+    #[must_use]
+    pub fn is_downgrade(&self, opened: &Opened) -> bool {
+        Some(opened.facts.checked) < self.protection
+    }
+
+    /// The meter may have been set to another protection; `now` by the steady clock. Gives whether that changes anything.
+    pub fn forget_protection(&mut self, now: u64) -> bool {
+        // What still waits to be believed was sent before.
+        self.protected_since = now.saturating_add(1);
+        self.protection.take().is_some()
+    }
+
     /// Takes an opened telegram, and everything that is believed with it.
-    pub fn hear(&mut self, meter: Meter, opened: Box<Opened>, desk: &mut Desk<'_>) -> Verdict {
+    pub fn hear(&mut self, meter: Meter, mut opened: Box<Opened>, desk: &mut Desk<'_>) -> Verdict {
         let at = desk.times.steady(opened.reception.at);
         self.reception.opened(at, desk.times.utc(opened.reception.at));
+        opened.facts.without_flow_beyond(self.guard.limit());
         let (verdict, believed) = self.guard.hear(opened.heard(at));
         for opened in believed {
-            self.believe(meter, &opened, desk);
+            self.believe(meter, opened, desk);
         }
         match verdict {
             Verdict::Replayed => self.refuse(&Refusal::Replayed),
@@ -125,11 +156,51 @@ impl MeterState {
         verdict
     }
 
-    /// What waits and was not contradicted counts: a row is about to be written.
-    pub fn settle(&mut self, meter: Meter, desk: &mut Desk<'_>) {
-        if let Some(opened) = self.guard.settle() {
-            self.believe(meter, &opened, desk);
+    /// Gives out the rows due at `time`, which is `now` by the steady clock. What waits and was not contradicted counts for them.
+    pub fn sweep(&mut self, meter: Meter, (time, now): (Time, u64), desk: &mut Desk<'_>) {
+        for Weighed { opened, disputed } in self.doubts.waiting(self.guard.waiting().map(Box::as_ref)) {
+            let Some(at) = desk.times.utc(opened.reception.at).map(Time::unix) else { continue };
+            let heard = Heard { facts: &opened.facts, at, rssi: opened.reception.rssi, disputed };
+            if let Some(row) = self.keeper.anticipate(time, &heard) {
+                desk.out.row(meter, row, now);
+            }
         }
+        for row in self.keeper.due(time) {
+            desk.out.row(meter, row, now);
+        }
+    }
+
+    /// Without a calendar: what waits and was not contradicted is kept, if it is time for a reading.
+    pub fn keep_waiting(&mut self, meter: Meter, desk: &mut Desk<'_>) {
+        for Weighed { opened, disputed } in self.doubts.waiting(self.guard.waiting().map(Box::as_ref)) {
+            if !disputed && desk.times.utc(opened.reception.at).is_none() {
+                keep_unplaced(&mut self.unplaced_at, meter, opened, desk);
+            }
+        }
+    }
+
+    /// Nothing more will be heard: what waits and was not contradicted counts.
+    pub fn end(&mut self, meter: Meter, desk: &mut Desk<'_>) {
+        if let Some(opened) = self.guard.settle() {
+            self.believe(meter, opened, desk);
+        }
+        if let Some(opened) = self.doubts.end() {
+            self.count(meter, &opened, false, desk);
+        }
+    }
+
+    /// Erases what is here of the span, `to` exclusive, and what has no place in time.
+    pub fn erase(&mut self, from: Time, to: Time, times: &Times) {
+        let keep =
+            |opened: &Opened| times.utc(opened.reception.at).is_some_and(|at| !(from..to).contains(&at));
+        self.guard.retain(|opened| keep(opened));
+        self.doubts.retain(keep);
+        self.keeper.erase(from, to);
+        self.codes.erase(from, to);
+        if let Some(waiting) = &mut self.sealed {
+            waiting.erase(from, to);
+        }
+        self.unplaced_at = None;
     }
 
     /// A telegram was refused.
@@ -168,9 +239,14 @@ impl MeterState {
         some.map(|(reason, count)| (reason, u64::from(count))).collect()
     }
 
-    fn believe(&mut self, meter: Meter, opened: &Opened, desk: &mut Desk<'_>) {
-        let Opened { facts, reception, .. } = opened;
-        desk.out.layouts |= desk.opener.learn(meter, opened);
+    fn believe(&mut self, meter: Meter, opened: Box<Opened>, desk: &mut Desk<'_>) {
+        let Opened { facts, reception, .. } = &*opened;
+        desk.out.layouts |= desk.opener.learn(meter, &opened);
+        let at = desk.times.steady(reception.at);
+        if Some(facts.checked) > self.protection && at >= self.protected_since {
+            self.protection = Some(facts.checked);
+            desk.out.touched.insert(meter);
+        }
         if facts.tells_codes {
             let mut told = Vec::new();
             self.codes.hear(self.id, &facts.codes, reception.at, desk.times, desk.thresholds, &mut told);
@@ -178,21 +254,39 @@ impl MeterState {
                 desk.out.episode(meter, episode);
             }
         }
-        let now = desk.times.steady(reception.at);
-        if let Some(at) = desk.times.utc(reception.at) {
-            if let Some(row) = self.keeper.hear(facts, at, reception.rssi) {
-                desk.out.row(meter, row, now);
-            }
-        } else if self.unplaced_at.is_none_or(|last| now.saturating_sub(last) >= UNPLACED_EVERY) {
-            self.unplaced_at = Some(now);
-            desk.out.unplaced.push(Unplaced {
-                boot: desk.boot.to_owned(),
-                uptime: reception.at.seconds(),
-                meter,
-                body: unplaced::write(opened),
-            });
+        for Weighed { opened, disputed } in self.doubts.weigh(opened) {
+            self.count(meter, &opened, disputed, desk);
         }
     }
+
+    fn count(&mut self, meter: Meter, opened: &Opened, disputed: bool, desk: &mut Desk<'_>) {
+        let Opened { facts, reception, .. } = opened;
+        match desk.times.utc(reception.at) {
+            Some(at) if disputed => self.keeper.hear_disputed(facts, at),
+            Some(at) => {
+                if let Some(row) = self.keeper.hear(facts, at, reception.rssi) {
+                    desk.out.row(meter, row, desk.times.steady(reception.at));
+                }
+            }
+            None if disputed => {}
+            None => keep_unplaced(&mut self.unplaced_at, meter, opened, desk),
+        }
+    }
+}
+
+/// Keeps a reading that has no place on the calendar, if it is time for one: `last` is when one was last kept.
+fn keep_unplaced(last: &mut Option<u64>, meter: Meter, opened: &Opened, desk: &mut Desk<'_>) {
+    let now = desk.times.steady(opened.reception.at);
+    if last.is_some_and(|last| now.saturating_sub(last) < UNPLACED_EVERY) {
+        return;
+    }
+    *last = Some(now);
+    desk.out.unplaced.push(Unplaced {
+        boot: desk.boot.to_owned(),
+        uptime: opened.reception.at.seconds(),
+        meter,
+        body: unplaced::write(opened),
+    });
 }
 
 impl Reception {

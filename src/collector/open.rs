@@ -4,13 +4,14 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use messages::event::Refusal;
 use messages::reading::{Code, Role};
+use serde::{Deserialize, Serialize};
 use wmbus::afl::Reassembler;
 use wmbus::compact::{self, CompactError, Learned};
 use wmbus::link::Control;
 use wmbus::meter::ReadError;
 use wmbus::security::Scheme;
 use wmbus::telegram::open_message;
-use wmbus::transport::Application;
+use wmbus::transport::{Application, Mode};
 use wmbus::{Frame, Meter, Policy, Refused, Sealed, Telegram};
 
 use super::ciphers::Ciphers;
@@ -18,6 +19,7 @@ use super::guard::{Counter, Heard};
 use super::hour::facts::Facts;
 use crate::config::MeterList;
 use crate::keyring::Keyring;
+use crate::receiver::LinkMode;
 use crate::world::Uptime;
 
 /// Opens frames.
@@ -35,6 +37,38 @@ pub struct Reception {
     pub at: Uptime,
     /// How strong, in dBm.
     pub rssi: Option<i16>,
+    /// By which way.
+    pub via: Via,
+}
+
+/// The way of a telegram, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Via {
+    /// The number of the receiver.
+    pub receiver: Option<u8>,
+    /// How it was sent.
+    pub link_mode: Option<LinkMode>,
+}
+
+/// What the headers of a telegram say, which anybody can read.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers {
+    /// How it is protected.
+    pub protected: Protected,
+    /// Whether it is an installation telegram.
+    pub installation: bool,
+}
+
+/// How a telegram says that it is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protected {
+    /// Not at all.
+    Plain,
+    /// AES-CTR in the extended link layer.
+    EllCtr,
+    /// A mode of the transport layer.
+    Mode(u8),
 }
 
 /// Which meters are expected, and their keys.
@@ -81,14 +115,31 @@ pub struct Opened {
 impl Opener {
     /// Takes a frame without link-layer checksums.
     pub fn open(&mut self, bytes: &[u8], reception: Reception, expected: Expected<'_>) -> Outcome {
-        let Ok(mut frame) = Frame::bare(bytes) else { return Outcome::Unreadable };
+        self.look(bytes, reception, expected).1
+    }
+
+    /// The same; tells what its headers say, too, if they can be read.
+    pub fn look(
+        &mut self,
+        bytes: &[u8],
+        reception: Reception,
+        expected: Expected<'_>,
+    ) -> (Option<Headers>, Outcome) {
+        let Ok(mut frame) = Frame::bare(bytes) else { return (None, Outcome::Unreadable) };
         let link = frame.bytes().get(2..).and_then(|rest| rest.first_chunk()).copied().map(Meter::from_link);
-        let Some(link) = link else { return Outcome::Unreadable };
-        let sealed = match Sealed::read(&mut frame) {
-            Ok(sealed) => sealed,
-            Err(refused) if expected.contains(link) => return Outcome::Refused(link, refusal(&refused)),
-            Err(_) => return Outcome::Foreign(link),
-        };
+        let Some(link) = link else { return (None, Outcome::Unreadable) };
+        match Sealed::read(&mut frame) {
+            Ok(sealed) => {
+                let installation = sealed.link().control == Control::InstallationRequest;
+                let headers = Headers { protected: Protected::of(&sealed), installation };
+                (Some(headers), self.unseal(sealed, reception, expected))
+            }
+            Err(refused) if expected.contains(link) => (None, Outcome::Refused(link, refusal(&refused))),
+            Err(_) => (None, Outcome::Foreign(link)),
+        }
+    }
+
+    fn unseal(&mut self, sealed: Sealed<'_>, reception: Reception, expected: Expected<'_>) -> Outcome {
         let meter = sealed.meter();
         if !expected.contains(meter) {
             return Outcome::Foreign(meter);
@@ -127,6 +178,19 @@ impl Opener {
     /// What has been learned.
     pub fn learned(&mut self) -> &mut Learned {
         &mut self.learned
+    }
+}
+
+impl Protected {
+    fn of(sealed: &Sealed<'_>) -> Self {
+        let session = sealed.extended().and_then(|extended| extended.session);
+        match session {
+            Some(session) if session.encryption() != 0 => Self::EllCtr,
+            _ => match sealed.mode() {
+                Mode::None => Self::Plain,
+                mode => Self::Mode(mode.number()),
+            },
+        }
     }
 }
 

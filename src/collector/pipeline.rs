@@ -1,10 +1,12 @@
 //! The collector: frames and time go in, commits come out.
 
+mod erasing;
 mod memory;
 mod placing;
 mod report;
+mod scan;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use messages::Time;
 use messages::batch::{Record, Seq, Stream};
@@ -14,14 +16,15 @@ use wmbus::Meter;
 use super::checkpoint;
 use super::codes::Thresholds;
 use super::guard::Verdict;
+use super::heard::{Fate, HeardTable, Sight};
 use super::meter::{Desk, MeterState};
-use super::open::{Expected, Opener, Outcome, Reception};
+use super::open::{Expected, Opened, Opener, Outcome, Reception};
 use super::outbox::Outbox;
 use super::sealed::{self, Waiting};
 use super::times::Times;
 use crate::config::MeterList;
 use crate::health::status::Telegrams;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Selector};
 use crate::store::{Commit, Part, SealedFrame};
 use crate::world::Uptime;
 
@@ -34,8 +37,6 @@ const GRACE: i64 = 120;
 const LOOK_EVERY: u64 = 60;
 /// Without a calendar, readings are stored so often.
 const UNPLACED_EVERY: u64 = 600;
-/// Foreign meters that are remembered, so that `scan` can list them.
-const MOST_FOREIGN: usize = 10_000;
 
 /// What the configuration says to the collector.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ pub struct Collector {
     boot: String,
     opener: Opener,
     meters: HashMap<Meter, Box<MeterState>>,
-    foreign: HashSet<Meter>,
+    heard: HeardTable,
     counts: Telegrams,
     out: Outbox,
     /// The configuration's thresholds and those that deliver has told.
@@ -82,33 +83,51 @@ impl Collector {
     pub fn hear(&mut self, frame: &[u8], reception: Reception) {
         count(&mut self.counts.heard);
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
-        match self.opener.open(frame, reception, expected) {
-            Outcome::Opened(meter, opened) => {
-                let Some((state, mut desk)) = self.at_work(meter, true) else { return };
-                state.reception.heard(desk.times.steady(reception.at));
-                match state.hear(meter, opened, &mut desk) {
-                    Verdict::Accepted | Verdict::Contradicted => count(&mut self.counts.accepted),
-                    Verdict::Duplicate => count(&mut self.counts.duplicates),
-                    Verdict::Replayed => self.count_refused(Refusal::Replayed),
-                    Verdict::Quarantined => self.count_refused(Refusal::Implausible),
-                }
-            }
+        let (headers, outcome) = self.opener.look(frame, reception, expected);
+        let protected = headers.map(|headers| headers.protected);
+        let sight = Sight { frame, reception, protected, own: true };
+        match outcome {
+            Outcome::Opened(meter, opened) => self.opened(meter, opened, &sight),
             Outcome::Foreign(meter) => {
                 count(&mut self.counts.foreign);
-                if self.foreign.len() < MOST_FOREIGN {
-                    self.foreign.insert(meter);
-                }
+                let installs = headers.is_some_and(|headers| headers.installation);
+                let fate = if installs { Fate::Installation } else { Fate::Left };
+                self.heard.hear(meter, &Sight { own: false, ..sight }, fate, None);
             }
             Outcome::Installation(meter) => {
                 count(&mut self.counts.installation);
-                self.sign_of_life(meter, reception);
+                self.sign_of_life(meter, &sight, Fate::Installation);
             }
-            Outcome::Nothing(meter) => self.sign_of_life(meter, reception),
+            Outcome::Nothing(meter) => self.sign_of_life(meter, &sight, Fate::Left),
             Outcome::Refused(meter, refusal) => {
-                self.refuse(meter, &refusal, frame, reception);
+                self.refuse(meter, &refusal, &sight);
                 self.count_refused(refusal);
             }
             Outcome::Unreadable => self.count_refused(Refusal::Damaged),
+        }
+    }
+
+    fn opened(&mut self, meter: Meter, opened: Box<Opened>, sight: &Sight<'_>) {
+        let Some((state, mut desk)) = self.at_work(meter, true) else { return };
+        state.reception.heard(desk.times.steady(sight.reception.at));
+        if state.is_downgrade(&opened) {
+            state.refuse(&Refusal::Downgraded);
+            desk.heard.hear(meter, sight, Fate::Refused(Refusal::Downgraded), None);
+            return self.count_refused(Refusal::Downgraded);
+        }
+        let verdict = state.hear(meter, opened, &mut desk);
+        let (fate, refusal) = match verdict {
+            Verdict::Accepted | Verdict::Contradicted => (Fate::Opened, None),
+            Verdict::Duplicate => (Fate::Left, None),
+            Verdict::Replayed => (Fate::Refused(Refusal::Replayed), Some(Refusal::Replayed)),
+            Verdict::Quarantined => (Fate::Refused(Refusal::Implausible), Some(Refusal::Implausible)),
+        };
+        let newest = if verdict == Verdict::Accepted { state.guard.waiting() } else { None };
+        desk.heard.hear(meter, sight, fate, newest.map(|opened| &opened.facts));
+        match (verdict, refusal) {
+            (Verdict::Duplicate, _) => count(&mut self.counts.duplicates),
+            (_, None) => count(&mut self.counts.accepted),
+            (_, Some(refusal)) => self.count_refused(refusal),
         }
     }
 
@@ -133,7 +152,7 @@ impl Collector {
             }
         } else if now.saturating_sub(self.unplaced_at) >= UNPLACED_EVERY {
             self.unplaced_at = now;
-            self.for_each(|meter, state, desk| state.settle(meter, desk));
+            self.for_each(|meter, state, desk| state.keep_waiting(meter, desk));
             self.out.whole = !self.out.unplaced.is_empty() && now.saturating_sub(self.whole_at) >= 3600;
             self.out.hurry();
         }
@@ -156,7 +175,7 @@ impl Collector {
         let now = self.times.steady(uptime);
         let time = self.times.utc(uptime);
         self.for_each(|meter, state, desk| {
-            state.settle(meter, desk);
+            state.end(meter, desk);
             for row in state.keeper.stop() {
                 desk.out.row(meter, row, now);
             }
@@ -195,8 +214,9 @@ impl Collector {
     pub fn reload(&mut self, settings: Settings) {
         self.settings = settings;
         self.join_thresholds();
-        let Self { settings, meters, keys, .. } = self;
+        let Self { settings, meters, keys, heard, .. } = self;
         let expected = Expected { keys, list: &settings.list };
+        heard.sort_out(|meter| expected.contains(meter));
         meters.retain(|meter, state| {
             state.guard.set_q4(q4(settings, *meter));
             expected.contains(*meter)
@@ -213,11 +233,27 @@ impl Collector {
     pub fn set_keys(&mut self, keys: Keyring) {
         self.keys = keys;
         self.opener.forget_keys();
+        let expected = Expected { keys: &self.keys, list: &self.settings.list };
+        self.heard.sort_out(|meter| expected.contains(meter));
         let waiting = self.meters.iter().filter(|(_, state)| state.sealed.is_some());
         let waiting: Vec<Meter> = waiting.map(|(meter, _)| *meter).collect();
         self.to_open.extend(waiting.into_iter().filter(|meter| self.keys.get(*meter).is_some()));
         self.to_open.sort_unstable();
         self.to_open.dedup();
+    }
+
+    /// Somebody has given these meters their key anew, who may also have set them to another protection: whatever their
+    /// telegrams are protected by next is believed.
+    pub fn forget_protection(&mut self, selector: Selector, uptime: Uptime) {
+        let now = self.times.steady(uptime);
+        for (meter, state) in self.meters.iter_mut().filter(|(meter, _)| selector.matches(**meter)) {
+            if state.forget_protection(now) {
+                self.out.touched.insert(*meter);
+                // It is to be stored also if nothing else is.
+                self.out.whole = true;
+            }
+        }
+        self.out.hurry();
     }
 
     /// A meter with a key whose stored sealed frames are to be read and given to [`Self::open_sealed`], before its
@@ -234,7 +270,7 @@ impl Collector {
         let stored = frames.len();
         frames.extend(state.sealed.take().map(|waiting| waiting.drain(meter)).unwrap_or_default());
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
-        let start = (q4, state.guard.known());
+        let start = sealed::Start { q4, known: state.guard.known(), protection: state.protection };
         let history = sealed::open(meter, frames.clone(), start, &mut self.opener, expected);
         if !history.opened {
             // Still not the right key: all of it goes on waiting.
@@ -245,6 +281,7 @@ impl Collector {
             return;
         }
         state.guard = super::guard::Guard::new(q4, history.known);
+        state.protection = history.protection;
         for row in history.rows {
             self.out.row(meter, row, now);
         }
@@ -259,10 +296,7 @@ impl Collector {
     /// Rows of the boundary that is over, and everything that goes with them.
     fn sweep(&mut self, time: Time, now: u64) {
         self.for_each(|meter, state, desk| {
-            state.settle(meter, desk);
-            for row in state.keeper.due(time) {
-                desk.out.row(meter, row, now);
-            }
+            state.sweep(meter, (time, now), desk);
             let mut told = Vec::new();
             state.codes.report(state.id, &mut told);
             for episode in told {
@@ -279,15 +313,18 @@ impl Collector {
         self.out.hurry();
     }
 
-    fn sign_of_life(&mut self, meter: Meter, reception: Reception) {
-        let at = self.times.steady(reception.at);
-        if let Some((state, _)) = self.at_work(meter, false) {
+    fn sign_of_life(&mut self, meter: Meter, sight: &Sight<'_>, fate: Fate) {
+        let at = self.times.steady(sight.reception.at);
+        if let Some((state, desk)) = self.at_work(meter, false) {
             state.reception.heard(at);
+            desk.heard.hear(meter, sight, fate, None);
         }
     }
 
-    fn refuse(&mut self, meter: Meter, refusal: &Refusal, frame: &[u8], reception: Reception) {
+    fn refuse(&mut self, meter: Meter, refusal: &Refusal, sight: &Sight<'_>) {
+        let Sight { frame, reception, .. } = *sight;
         let Some((state, desk)) = self.at_work(meter, false) else { return };
+        desk.heard.hear(meter, sight, Fate::Refused(refusal.clone()), None);
         let now = desk.times.steady(reception.at);
         state.reception.heard(now);
         state.refuse(refusal);
@@ -303,7 +340,7 @@ impl Collector {
     /// A meter's state, made if there is room, and what it works with. A meter whose telegram was opened finds room
     /// before those that only claim a name.
     fn at_work(&mut self, meter: Meter, opened: bool) -> Option<(&mut MeterState, Desk<'_>)> {
-        let Self { settings, keys, times, boot, opener, meters, out, thresholds, .. } = self;
+        let Self { settings, keys, times, boot, opener, meters, out, heard, thresholds, .. } = self;
         if !meters.contains_key(&meter) {
             let expected = keys.len().saturating_add(settings.list.len());
             let most = expected.saturating_mul(if opened { 3 } else { 2 }).saturating_add(16);
@@ -314,12 +351,12 @@ impl Collector {
             meters.insert(meter, Box::new(state));
         }
         let state = meters.get_mut(&meter)?;
-        Some((state, Desk { times, thresholds, opener, out, boot }))
+        Some((state, Desk { times, thresholds, opener, out, heard, boot }))
     }
 
     fn for_each(&mut self, mut work: impl FnMut(Meter, &mut MeterState, &mut Desk<'_>)) {
-        let Self { times, boot, opener, meters, out, thresholds, .. } = self;
-        let mut desk = Desk { times, thresholds, opener, out, boot };
+        let Self { times, boot, opener, meters, out, heard, thresholds, .. } = self;
+        let mut desk = Desk { times, thresholds, opener, out, heard, boot };
         for (meter, state) in meters {
             work(*meter, state, &mut desk);
         }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use messages::Time;
 use messages::event::{Episode, Standing};
-use messages::reading::HourRow;
+use messages::reading::{Checked, HourRow};
 use wmbus::Meter;
 
 use super::codes::{Codes, Thresholds};
 use super::guard::{Guard, Point};
 use super::hour::row_of_one;
-use super::open::{Expected, Opened, Opener, Outcome, Reception};
+use super::open::{Expected, Opened, Opener, Outcome, Reception, Via};
 use super::times::Times;
 use crate::health::clock::Calendar;
 use crate::store::SealedFrame;
@@ -94,6 +94,13 @@ impl Waiting {
         self.stored = self.stored.saturating_add(u64::try_from(added).unwrap_or_default());
     }
 
+    /// Drops what was heard within the span, `to` exclusive.
+    pub fn erase(&mut self, from: Time, to: Time) {
+        let keep = |kept: &Kept| !(from..to).contains(&kept.at);
+        self.nearest.retain(keep);
+        self.full.take_if(|full| !keep(full));
+    }
+
     /// What waits here, to be opened with what is stored.
     #[must_use]
     pub fn drain(mut self, meter: Meter) -> Vec<SealedFrame> {
@@ -101,6 +108,17 @@ impl Waiting {
         self.due(meter, Time::MAX, true, &mut frames);
         frames
     }
+}
+
+/// What is known of a meter before its frames are opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// Its highest flow, millilitres an hour.
+    pub q4: i64,
+    /// Where it stood.
+    pub known: Option<Point>,
+    /// The best protection that its telegrams had.
+    pub protection: Option<Checked>,
 }
 
 /// What frames that were opened late have told.
@@ -112,6 +130,8 @@ pub struct History {
     pub episodes: Vec<Episode>,
     /// Where the meter stood at the last frame that is believed.
     pub known: Option<Point>,
+    /// The best protection of a frame that is believed.
+    pub protection: Option<Checked>,
     /// Whether the key opened any frame at all.
     pub opened: bool,
 }
@@ -127,14 +147,15 @@ struct Late {
 pub fn open(
     meter: Meter,
     mut frames: Vec<SealedFrame>,
-    start: (i64, Option<Point>),
+    start: Start,
     opener: &mut Opener,
     expected: Expected<'_>,
 ) -> History {
-    let mut history = History { known: start.1, ..History::default() };
+    let Start { q4, known, protection } = start;
+    let mut history = History { known, protection, ..History::default() };
     let Ok(id) = meter.to_string().parse() else { return history };
     frames.sort_by_key(|frame| (frame.heard, frame.boundary));
-    let mut guard: Guard<Late> = Guard::new(start.0, start.1);
+    let mut guard: Guard<Late> = Guard::new(q4, known);
     // Their times are UTC; as the uptime of a machine that was started in 1970 they are dated by any calendar.
     let times = Times::new(Calendar::anchored(Uptime::default(), 0), Uptime::default(), 0, 0);
     let mut believed = Vec::new();
@@ -142,9 +163,13 @@ pub fn open(
     for same in frames.chunk_by(|a, b| a.heard == b.heard && a.frame == b.frame) {
         let Some(frame) = same.first() else { continue };
         let at = u64::try_from(frame.heard.unix()).unwrap_or_default();
-        let reception = Reception { at: Uptime(Duration::from_secs(at)), rssi: frame.rssi };
+        let reception =
+            Reception { at: Uptime(Duration::from_secs(at)), rssi: frame.rssi, via: Via::default() };
         let Outcome::Opened(_, opened) = opener.open(&frame.frame, reception, expected) else { continue };
         history.opened = true;
+        if Some(opened.facts.checked) < protection {
+            continue;
+        }
         let boundaries = same.iter().filter_map(|frame| frame.boundary).collect();
         let heard = frame.heard;
         let (_, more) = guard.hear(opened.heard(at).with(|opened| Late { opened, heard, boundaries }));
@@ -156,6 +181,7 @@ pub fn open(
     let mut told = Vec::new();
     for Late { opened, heard, boundaries } in believed {
         opener.learn(meter, &opened);
+        history.protection = history.protection.max(Some(opened.facts.checked));
         for boundary in boundaries {
             let row = row_of_one(id, boundary, &opened.facts, heard, opened.reception.rssi);
             history.rows.push(HourRow { late: true, ..row });

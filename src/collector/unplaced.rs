@@ -109,7 +109,7 @@ fn word<T: std::str::FromStr>(from: &mut Bytes<'_>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::open::Reception;
+    use crate::collector::open::{Reception, Via};
     use crate::world::Uptime;
 
     fn opened() -> Opened {
@@ -125,7 +125,7 @@ mod tests {
                 inferred: true,
                 checked: Checked::Authenticated,
             },
-            reception: Reception { at: Uptime::default(), rssi: Some(-87) },
+            reception: Reception { at: Uptime::default(), rssi: Some(-87), via: Via::default() },
             counter: Some(Counter::Session(1234 << 4)),
             digest: 0,
             full: None,

@@ -41,6 +41,12 @@ pub enum OfCollect {
         /// Up to when, exclusive.
         to: Time,
     },
+    /// Which meters are heard? Answer: [`HeardPage`](crate::health::heard::HeardPage).
+    Heard {
+        /// The `next` of the page before; absent for the first one.
+        #[serde(default)]
+        after: Option<[u8; 8]>,
+    },
     /// Which blocks wait in memory because the disk cannot be written? Answer: a list of [`InMemory`].
     InMemory,
 }

@@ -3,6 +3,7 @@
 use std::{fmt, ops::Deref, time::Instant};
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
 /// One telegram as a dongle gave it, and what the dongle knew about its reception.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ impl fmt::Debug for FrameBytes {
 pub struct FrameTooLong;
 
 /// How a telegram was sent (EN 13757-4, the modes a water meter's telegram can come in).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum LinkMode {
     /// Stationary mode, 868.3 MHz, 32.768 kchip/s.
     S1,

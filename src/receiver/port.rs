@@ -38,6 +38,8 @@ use open::Node;
 /// Where the receiver is, and the patience with it.
 #[derive(Clone, Debug)]
 pub struct Line {
+    /// Its number among the receivers: it goes with every telegram.
+    pub number: u8,
     /// The receiver's name in the configuration, for the log.
     pub name: String,
     /// The device node, or a link to it.
@@ -115,7 +117,7 @@ impl Default for Status {
 pub async fn run(
     line: Line,
     dongle: impl Dongle,
-    telegrams: mpsc::Sender<RawFrame>,
+    telegrams: mpsc::Sender<(u8, RawFrame)>,
     status: watch::Sender<Status>,
     mut random: impl FnMut() -> u32,
     stop: CancellationToken,
@@ -149,7 +151,7 @@ pub async fn run(
 struct Driver<D> {
     line: Line,
     dongle: D,
-    telegrams: mpsc::Sender<RawFrame>,
+    telegrams: mpsc::Sender<(u8, RawFrame)>,
     status: watch::Sender<Status>,
     /// The device node at the last attempt to open it.
     node: Option<Node>,
@@ -247,6 +249,7 @@ impl<D: Dongle> Driver<D> {
     }
 
     async fn hand_on(&mut self, frame: RawFrame) {
+        let frame = (self.line.number, frame);
         self.full = if self.full {
             matches!(self.telegrams.try_send(frame), Err(TrySendError::Full(_)))
         } else {

@@ -17,7 +17,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn holds(&self, time: Time) -> bool {
+    pub(super) fn holds(&self, time: Time) -> bool {
         (self.from..self.to).contains(&time)
     }
 

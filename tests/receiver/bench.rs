@@ -56,7 +56,7 @@ pub(crate) struct Site {
 
 /// A running port loop.
 pub(crate) struct Receiver {
-    pub(crate) telegrams: mpsc::Receiver<RawFrame>,
+    pub(crate) telegrams: mpsc::Receiver<(u8, RawFrame)>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<()>,
@@ -84,6 +84,7 @@ impl Site {
 
     pub(crate) fn receiver_with_room_for(&self, telegrams: usize) -> Receiver {
         let line = Line {
+            number: 0,
             name: "roof".into(),
             path: self.link(),
             patience: Patience {
@@ -141,7 +142,7 @@ impl Receiver {
     }
 
     pub(crate) async fn frame(&mut self) -> RawFrame {
-        time::timeout(Duration::from_secs(30), self.telegrams.recv()).await.unwrap().unwrap()
+        time::timeout(Duration::from_secs(30), self.telegrams.recv()).await.unwrap().unwrap().1
     }
 
     /// The numbers of the next telegrams.

@@ -62,7 +62,7 @@ pub(crate) async fn a_town_is_heard_telegram_by_telegram(kind: &Kind) {
         // A machine that is busy elsewhere may make the player leave out telegrams, never change or disorder them.
         let mut heard = 0;
         while heard < 12 {
-            let frame = receiver.telegrams.recv().await.unwrap();
+            let (_, frame) = receiver.telegrams.recv().await.unwrap();
             let bytes = bare(&frame).unwrap();
             let sent = std::iter::from_fn(|| town.next_telegram().and_then(Result::ok))
                 .find(|sent| *sent.telegram == *bytes)

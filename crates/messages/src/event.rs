@@ -131,6 +131,8 @@ words! {
         NoKey = "no_key",
         /// It came in the clear although the meter has a key.
         NotEncrypted = "not_encrypted",
+        /// It was protected less than telegrams of the meter that were believed before.
+        Downgraded = "downgraded",
         /// Its counter was there before.
         Replayed = "replayed",
         /// It cannot be true beside the register before it.

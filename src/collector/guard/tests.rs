@@ -72,6 +72,28 @@ fn a_forgery_with_the_counter_of_a_genuine_telegram_makes_both_wait() {
 }
 
 #[test]
+fn of_two_with_one_counter_that_later_ones_agree_with_neither_comes_out() {
+    let mut guard = started();
+    let genuine = at(START + 32, 1000);
+    let forged = Heard { digest: 7, payload: (0, 0), ..genuine.clone() };
+    guard.hear(forged);
+    assert_eq!(guard.hear(genuine).0, Verdict::Contradicted);
+    assert_eq!(guard.hear(at(START + 48, 1000)), (Verdict::Accepted, Believed::new()));
+    assert_eq!(guard.hear(at(START + 64, 1000)).1.as_slice(), [(START + 48, 1000)], "life goes on");
+}
+
+#[test]
+fn what_waits_for_a_row_goes_on_waiting() {
+    let mut guard = started();
+    assert_eq!(guard.waiting(), Some(&(START + 16, 1000)));
+    assert_eq!(guard.newest().map(|point| point.at), Some(START + 16));
+    assert_eq!(guard.known().map(|point| point.at), Some(START));
+    guard.hear(at(START + 32, 1005));
+    guard.hear(at(START + 48, 1000));
+    assert_eq!((guard.waiting(), guard.newest()), (None, guard.known()), "two that contradict each other");
+}
+
+#[test]
 fn an_impossible_jump_is_believed_after_three_that_agree() {
     let mut guard = started();
     assert_eq!(guard.hear(at(START + 32, 90_000)).0, Verdict::Quarantined);

@@ -68,6 +68,16 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// A flow that the meter cannot measure was not measured; `limit` in millilitres an hour.
+    pub fn without_flow_beyond(&mut self, limit: i64) {
+        let possible = |flow: &Quantity| {
+            flow.value.in_units_of(-3).is_some_and(|flow| flow.unsigned_abs() <= limit.unsigned_abs())
+        };
+        self.flow = self.flow.filter(possible);
+    }
+}
+
 fn is_now(measure: &wmbus::meter::Measure) -> bool {
     measure.period == Period::Now && measure.statistic == Statistic::Actual
 }

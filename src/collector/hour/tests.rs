@@ -99,6 +99,49 @@ fn a_run_that_begins_within_the_hour_makes_the_row_of_the_last_boundary_at_once(
 }
 
 #[test]
+fn a_disputed_reading_gives_its_register_only_and_only_where_there_is_no_other() {
+    let mut keeper = keeper();
+    keeper.hear_disputed(&facts(1000, &[Code::Leak]), time(T - 5));
+    keeper.hear(&facts(900, &[]), time(T - 50), Some(-80));
+    let row = due(&mut keeper, T + 120).unwrap();
+    assert_eq!((volume(&row).1, row.telegrams, row.codes.len()), (-50, 1, 0));
+    keeper.hear_disputed(&facts(1000, &[Code::Leak]), time(T + 1800));
+    let row = due(&mut keeper, T + HOUR + 120).unwrap();
+    assert_eq!((volume(&row), row.codes.len()), (("1.000 m3".to_owned(), -1800), 0));
+    assert_eq!((row.telegrams, row.flow, row.classes.len()), (0, None, 0));
+}
+
+#[test]
+fn what_waits_counts_for_the_rows_that_are_due_and_for_no_other() {
+    for (at, registers, telegrams) in [(T - 5, -5, 2), (T + 5, 5, 1), (T + 118, -50, 1)] {
+        let mut keeper = keeper();
+        keeper.hear(&facts(900, &[]), time(T - 50), None);
+        let waits = facts(1000, &[Code::Leak]);
+        let heard = Heard { facts: &waits, at, rssi: None, disputed: false };
+        assert_eq!(keeper.anticipate(time(T + 120), &heard), None);
+        let row = due(&mut keeper, T + 120).unwrap();
+        assert_eq!(
+            (volume(&row).1, row.telegrams, row.codes.len()),
+            (registers, telegrams, telegrams as usize - 1)
+        );
+        // Believed only now.
+        keeper.hear(&waits, time(at), None);
+        keeper.hear(&facts(1001, &[]), time(T + 1000), None);
+        let row = due(&mut keeper, T + HOUR + 120).unwrap();
+        assert_eq!(row.telegrams, 3 - telegrams, "never twice");
+    }
+}
+
+#[test]
+fn a_flow_that_the_meter_cannot_measure_is_none() {
+    let mut facts = facts(5000, &[]);
+    facts.without_flow_beyond(5_000_000);
+    assert!(facts.flow.is_some());
+    facts.without_flow_beyond(4_999_999);
+    assert_eq!(facts.flow, None);
+}
+
+#[test]
 fn an_orderly_stop_loses_nothing() {
     let mut keeper = keeper();
     keeper.hear(&facts(1000, &[]), time(T - 10), None);

@@ -1,6 +1,6 @@
 //! What a run begins with: what the one before it stored.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use messages::Time;
 use messages::batch::Record;
@@ -9,6 +9,7 @@ use wmbus::Meter;
 use super::{Collector, Settings, q4};
 use crate::collector::checkpoint::{self, MeterEntry};
 use crate::collector::codes::{Codes, Thresholds, Track};
+use crate::collector::heard::HeardTable;
 use crate::collector::meter::MeterState;
 use crate::collector::open::Opener;
 use crate::collector::outbox::Outbox;
@@ -58,7 +59,7 @@ impl Collector {
             boot: boot.as_str().to_owned(),
             opener: Opener::default(),
             meters: HashMap::new(),
-            foreign: HashSet::new(),
+            heard: HeardTable::default(),
             counts: Telegrams::default(),
             out: Outbox::default(),
             told: Thresholds::new(),
@@ -100,7 +101,7 @@ impl Collector {
     }
 
     fn recall(&mut self, entry: MeterEntry) {
-        let MeterEntry { meter, known, heard, written, told } = entry;
+        let MeterEntry { meter, known, heard, written, told, protection } = entry;
         let listed = self.keys.get(meter).is_some() || self.settings.list.get(meter).is_some();
         if !listed {
             return;
@@ -109,6 +110,7 @@ impl Collector {
         if let Some(mut state) = MeterState::new(meter, q4, known, written) {
             state.reception.heard(heard);
             state.reception.told = told;
+            state.protection = protection;
             self.meters.insert(meter, Box::new(state));
         }
     }
@@ -123,10 +125,11 @@ impl Collector {
 
 /// What is stored of a meter, if there is anything.
 pub(super) fn entry(meter: Meter, state: &MeterState) -> Option<MeterEntry> {
-    let known = state.guard.known();
+    let known = state.guard.newest();
     let heard = state.reception.heard.unwrap_or_default();
     let written = state.keeper.written();
     let told = state.reception.told;
     let anything = known.is_some() || written.is_some() || told.is_some();
-    anything.then_some(MeterEntry { meter, known, heard, written, told })
+    let protection = state.protection;
+    anything.then_some(MeterEntry { meter, known, heard, written, told, protection })
 }

@@ -40,7 +40,7 @@ impl Collector {
         let mut meters = Meters {
             expected: to_u64(self.keys.len().saturating_add(without_key)),
             keys: to_u64(self.keys.len()),
-            foreign: to_u64(self.foreign.len()),
+            foreign: to_u64(self.heard.foreign()),
             ..Meters::default()
         };
         for state in self.meters.values() {

@@ -15,6 +15,7 @@ use crate::halves::questions::{InMemory, KeyMark, KeysAdded, NewKey, OfCollect};
 use crate::health::clock::Source;
 use crate::health::status::{CollectStatus, StreamStatus};
 use crate::keyring::{Inserted, Selector, parse_key};
+use crate::store::CollectStore;
 
 impl Half {
     /// Answers one question.
@@ -22,6 +23,10 @@ impl Half {
         let done = match question {
             OfCollect::Status => return Answer::of(&self.status()),
             OfCollect::KeysList => return Answer::of(&self.marks()),
+            OfCollect::Heard { after } => {
+                let now = self.daemon.world.clock.uptime();
+                return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
+            }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
             OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
             OfCollect::MeterKey { meter, sealed } => self.take_key(meter, &sealed).map(|()| Answer::of(&())),
@@ -125,7 +130,14 @@ impl Half {
             Ok((meter, key))
         };
         let new: Vec<(Selector, Key)> = new.iter().map(read).collect::<Result<_, String>>()?;
-        self.insert(new)
+        // Whoever gives one meter its key again says that it was set up anew; a whole file is read again for others'
+        // sake.
+        let anew = if let [(meter, _)] = new.as_slice() { Some(*meter) } else { None };
+        let added = self.insert(new)?;
+        if let Some(meter) = anew {
+            self.collector.forget_protection(meter, self.daemon.world.clock.uptime());
+        }
+        Ok(added)
     }
 
     /// A key that the utility sealed to this gateway.
@@ -143,25 +155,39 @@ impl Half {
     fn insert(&mut self, new: Vec<(Selector, Key)>) -> Result<KeysAdded, String> {
         let mut keys = self.vault.load()?;
         let mut added = KeysAdded::default();
+        let mut changed = Vec::new();
         for (meter, key) in new {
-            match keys.insert(meter, key).map_err(|full| full.to_string())? {
+            let inserted = keys.insert(meter, key).map_err(|full| full.to_string())?;
+            match inserted {
                 Inserted::New => added.added += 1,
                 Inserted::Same => added.same += 1,
                 Inserted::Replaced => added.replaced += 1,
             }
+            if inserted != Inserted::Same {
+                changed.push(meter);
+            }
         }
-        if added.added + added.replaced > 0 {
+        if !changed.is_empty() {
             self.vault.save(&keys)?;
             self.collector.set_keys(keys);
+        }
+        // What was recorded under another key does not open.
+        for meter in changed {
+            self.collector.forget_protection(meter, self.daemon.world.clock.uptime());
         }
         Ok(added)
     }
 
     async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {
-        // What waits here is erased with what is stored.
-        self.collector.hurry();
+        // What waits to be stored is erased in the store; what is not that far yet must not get there later.
+        self.collector.erase(meter, from, to);
         self.store().await;
-        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())
+        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())?;
+        if let Ok(Some(Ok(meters))) = self.writer.ask(CollectStore::sealed_meters).await {
+            let of_it = meters.iter().find(|(other, _)| other.to_string() == meter.as_str());
+            self.collector.set_sealed(meter, of_it.map_or(0, |(_, stored)| *stored));
+        }
+        Ok(())
     }
 }
 

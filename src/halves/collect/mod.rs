@@ -23,7 +23,7 @@ use super::nudge::{Ear, News, Told, say};
 use super::questions::OfCollect;
 use super::{Daemon, Fatal};
 use crate::collector::codes::Thresholds;
-use crate::collector::open::Reception;
+use crate::collector::open::{Reception, Via};
 use crate::collector::{Collector, Settings};
 use crate::config::{self, CODES, Config};
 use crate::health::clock::Source;
@@ -115,7 +115,7 @@ impl Half {
     async fn open(
         daemon: Daemon,
         config: Arc<Config>,
-        telegrams: mpsc::Sender<RawFrame>,
+        telegrams: mpsc::Sender<(u8, RawFrame)>,
     ) -> Result<Self, Fatal> {
         let clock = daemon.world.clock.clone();
         let vault = Vault::open(&config, &daemon.credentials)?;
@@ -155,7 +155,7 @@ impl Half {
     }
 
     /// The loop.
-    async fn turn(&mut self, mut frames: mpsc::Receiver<RawFrame>, mut sockets: Sockets) {
+    async fn turn(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>, mut sockets: Sockets) {
         let clock = self.daemon.world.clock.clone();
         let stop = self.daemon.stop.clone();
         let mut config = self.daemon.config.clone();
@@ -206,9 +206,10 @@ impl Half {
         self.end(frames).await;
     }
 
-    fn hear(&mut self, frame: &RawFrame) {
+    fn hear(&mut self, (receiver, frame): &(u8, RawFrame)) {
         let at = self.daemon.world.clock.uptime_at(frame.heard_at);
-        let reception = Reception { at, rssi: frame.rssi_dbm };
+        let via = Via { receiver: Some(*receiver), link_mode: frame.link_mode };
+        let reception = Reception { at, rssi: frame.rssi_dbm, via };
         let checked = match frame.crcs {
             LinkCrcs::Removed => return self.collector.hear(&frame.bytes, reception),
             LinkCrcs::FormatA => Frame::format_a(&frame.bytes),
@@ -240,7 +241,7 @@ impl Half {
     }
 
     /// An orderly stop: everything heard is stored.
-    async fn end(&mut self, mut frames: mpsc::Receiver<RawFrame>) {
+    async fn end(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>) {
         frames.close();
         self.receivers.stop().await;
         while let Ok(frame) = frames.try_recv() {
@@ -297,7 +298,10 @@ impl Half {
         if let Some(list) = meter_list(&config) {
             self.collector.reload(settings(&config, list));
         }
-        self.receivers.apply(&config.receivers, &self.daemon.world.clock).await;
+        for number in self.receivers.apply(&config.receivers, &self.daemon.world.clock).await {
+            // What another receiver of that number has heard.
+            self.collector.forget_receiver(number);
+        }
         self.config = config;
     }
 }

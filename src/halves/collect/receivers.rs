@@ -20,12 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// All receivers.
 #[derive(Debug)]
 pub(super) struct Receivers {
-    telegrams: mpsc::Sender<RawFrame>,
+    telegrams: mpsc::Sender<(u8, RawFrame)>,
     running: Vec<Running>,
 }
 
 #[derive(Debug)]
 struct Running {
+    number: u8,
     config: Receiver,
     name: String,
     status: watch::Receiver<Status>,
@@ -47,12 +48,14 @@ pub(super) struct Wrong<'a> {
 
 impl Receivers {
     /// None yet; what they will hear goes to `telegrams`.
-    pub(super) const fn new(telegrams: mpsc::Sender<RawFrame>) -> Self {
+    pub(super) const fn new(telegrams: mpsc::Sender<(u8, RawFrame)>) -> Self {
         Self { telegrams, running: Vec::new() }
     }
 
-    /// Starts those that are new and stops those that are gone; others go on undisturbed.
-    pub(super) async fn apply(&mut self, configured: &[Receiver], clock: &Clock) {
+    /// Starts those that are new and stops those that are gone; others go on undisturbed. Gives the numbers of those that
+    /// are new.
+    pub(super) async fn apply(&mut self, configured: &[Receiver], clock: &Clock) -> Vec<u8> {
+        let mut new = Vec::new();
         let mut before = std::mem::take(&mut self.running);
         let gone: Vec<Running> = before.extract_if(.., |old| !configured.contains(&old.config)).collect();
         for old in gone {
@@ -62,10 +65,17 @@ impl Receivers {
             let old = before.iter().position(|old| old.config == *config);
             let running = match old {
                 Some(at) => before.swap_remove(at),
-                None => Running::start(config.clone(), self.telegrams.clone(), clock),
+                None => {
+                    let taken =
+                        |number| self.running.iter().chain(&before).any(|other| other.number == number);
+                    let number = (0..u8::MAX).find(|number| !taken(*number)).unwrap_or(u8::MAX);
+                    new.push(number);
+                    Running::start(number, config.clone(), self.telegrams.clone(), clock)
+                }
             };
             self.running.push(running);
         }
+        new
     }
 
     /// Stops all; what they have heard is in the channel then.
@@ -73,6 +83,11 @@ impl Receivers {
         for running in std::mem::take(&mut self.running) {
             running.end().await;
         }
+    }
+
+    /// Their names, by their numbers.
+    pub(super) fn names(&self) -> Vec<(u8, String)> {
+        self.running.iter().map(|running| (running.number, running.name.clone())).collect()
     }
 
     /// How each is, for whoever asks.
@@ -92,15 +107,16 @@ impl Receivers {
 }
 
 impl Running {
-    fn start(config: Receiver, telegrams: mpsc::Sender<RawFrame>, clock: &Clock) -> Self {
+    fn start(number: u8, config: Receiver, telegrams: mpsc::Sender<(u8, RawFrame)>, clock: &Clock) -> Self {
         let name = config.path.display().to_string();
-        let line = Line { name: name.clone(), path: config.path.clone(), patience: Patience::default() };
+        let line =
+            Line { number, name: name.clone(), path: config.path.clone(), patience: Patience::default() };
         let (sender, status) = watch::channel(Status::new());
         let stop = CancellationToken::new();
         let dongle = dongle(&config);
         let random = || u32::from_le_bytes(random());
         let task = tokio::spawn(port::run(line, dongle, telegrams, sender, random, stop.clone()));
-        Self { config, name, status, works: (true, clock.uptime()), stop, task }
+        Self { number, config, name, status, works: (true, clock.uptime()), stop, task }
     }
 
     async fn end(self) {

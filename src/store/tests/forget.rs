@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use messages::batch::{Body, Record, Seq, Stream};
 use messages::reading::{Checked, HourRow};
+use messages::status::DiskState;
 use messages::{Hour, MeterId, Time};
 
 use super::{all, block};
-use crate::store::{Because, CollectReader, CollectStore, Commit, NewBlock, Options, Trouble, Writer, nonce};
+use crate::store::{
+    Because, Block, CollectReader, CollectStore, Commit, NewBlock, Options, Trouble, Writer, nonce,
+};
 use crate::world::Clock;
 
 const START: i64 = 1_795_478_400;
@@ -124,6 +127,44 @@ async fn what_is_erased_stands_in_no_file_any_more() {
         assert_eq!(found, 0, "{:?}", entry.file_name());
     }
     assert_eq!(all(directory.path(), Stream::Readings).len(), 10);
+}
+
+#[tokio::test]
+async fn what_waits_in_memory_is_erased_also_while_the_disk_cannot_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let in_the_way = directory.path().join("store");
+    fs::write(&in_the_way, "").unwrap();
+    let clock = Clock::manual(START);
+    let writer = Writer::start(options(directory.path(), &clock)).unwrap();
+    let (gone, stays) = ("KAM.11111111.1B.16", "KAM.22222222.1B.16");
+    let time = |hour: i64| Time::from_unix(START + hour * 3600).unwrap();
+    let sealed = |hour| crate::store::SealedFrame {
+        meter: gone.parse().unwrap(),
+        boundary: Some(time(hour)),
+        heard: time(hour),
+        rssi: None,
+        frame: vec![2; 50],
+    };
+    for hour in 0..4 {
+        let blocks = vec![hours(&[gone, stays], hour)];
+        let sealed = vec![sealed(hour)];
+        writer.submit(Commit { blocks, sealed, ..Commit::default() }).await.unwrap();
+    }
+    assert!(writer.erase(gone.parse().unwrap(), time(0), time(2)).await.is_err(), "to be asked again");
+    let rows = |block: &Block| block.body.decode().unwrap().len();
+    let ring = writer.ring().borrow().clone();
+    let waiting = ring.blocks(Stream::Readings, Seq::NONE, 10);
+    assert_eq!(waiting.iter().map(rows).collect::<Vec<_>>(), [1, 1, 2, 2]);
+    fs::remove_file(&in_the_way).unwrap();
+    clock.advance(Duration::from_secs(10));
+    let mut status = writer.status();
+    status.wait_for(|status| status.state == DiskState::Writable).await.unwrap();
+    assert!(writer.flush().await.unwrap());
+    let stored = all(directory.path(), Stream::Readings);
+    assert_eq!(stored.values().map(rows).collect::<Vec<_>>(), [1, 1, 2, 2]);
+    let frames =
+        writer.ask(move |store| store.sealed(gone.parse().unwrap()).unwrap()).await.unwrap().unwrap();
+    assert_eq!(frames, [sealed(2), sealed(3)]);
 }
 
 #[test]

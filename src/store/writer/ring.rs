@@ -162,7 +162,7 @@ impl Waiting {
                 }
             }
             let is_it = |meter: wmbus::Meter| meter.to_string() == span.meter.as_str();
-            entry.rest.sealed.retain(|sealed| !is_it(sealed.meter));
+            entry.rest.sealed.retain(|sealed| !(is_it(sealed.meter) && span.holds(sealed.heard)));
             entry.rest.unplaced.retain(|unplaced| !is_it(unplaced.meter));
         }
         self.count();
