@@ -15,6 +15,7 @@ mod deliver;
 mod erase;
 mod error;
 mod freeing;
+mod inspect;
 mod reader;
 mod reserve;
 mod salvage;
@@ -29,8 +30,12 @@ mod tests;
 
 pub use block::{Block, NewBlock};
 pub use collect::{Anchor, CollectStore, Commit, Part, SealedFrame, Unplaced};
-pub use deliver::{Cursor, DeliverStore, Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
+pub use deliver::{
+    AlarmLists, Cursor, DeliverReader, DeliverStore, DeliverView, Desk, DeskCounts, KnownEpisode, MailState,
+    QueuedMail, RaisedAlarm,
+};
 pub use error::StoreError;
+pub use inspect::{Gap, GapReason, NewestFirst, Standing};
 pub use reader::CollectReader;
 pub use stream::nonce;
 pub use trouble::{Because, Trouble};
