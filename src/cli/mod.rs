@@ -1,9 +1,13 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
+mod common;
 mod daemon;
 mod decode;
 mod keys;
+mod known;
 mod log;
+mod meters;
+mod readings;
 mod status;
 
 use std::ffi::OsString;
@@ -46,6 +50,8 @@ enum Command {
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
     Status(status::Status),
+    Meters(meters::Meters),
+    Readings(readings::Readings),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -72,6 +78,8 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Collect(run) => run.run(&[Half::Collect]),
         Command::Deliver(run) => run.run(&[Half::Deliver]),
         Command::Status(status) => status.run(),
+        Command::Meters(meters) => meters.run(),
+        Command::Readings(readings) => readings.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };
