@@ -1,5 +1,6 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
+mod alarms;
 mod common;
 mod daemon;
 mod decode;
@@ -7,6 +8,7 @@ mod keys;
 mod known;
 mod log;
 mod meters;
+mod outbox;
 mod readings;
 mod status;
 
@@ -52,6 +54,8 @@ enum Command {
     Status(status::Status),
     Meters(meters::Meters),
     Readings(readings::Readings),
+    Alarms(alarms::Alarms),
+    Outbox(outbox::Outbox),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -80,6 +84,8 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(status) => status.run(),
         Command::Meters(meters) => meters.run(),
         Command::Readings(readings) => readings.run(),
+        Command::Alarms(alarms) => alarms.run(),
+        Command::Outbox(outbox) => outbox.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };

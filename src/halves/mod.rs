@@ -7,6 +7,7 @@ pub mod deliver;
 pub mod identity;
 pub mod nudge;
 pub mod questions;
+pub mod reports;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -57,6 +57,13 @@ pub enum OfCollect {
 pub enum OfDeliver {
     /// How are you? Answer: [`DeliverStatus`](crate::health::status::DeliverStatus).
     Status,
+    /// Which episodes, alarms and mails are there? Answer: [`AlarmReport`](super::reports::AlarmReport).
+    Alarms {
+        /// Those that go on or wait, and what has happened since then.
+        since: Time,
+    },
+    /// How do the streams stand? Answer: a list of [`StreamReport`](super::reports::StreamReport).
+    Outbox,
     /// Send a parked batch again. Answer: nothing.
     Unpark {
         /// Of which stream.
