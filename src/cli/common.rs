@@ -127,17 +127,12 @@ impl Zone {
         Self(TimeZone::get(config.gateway.zone.as_str()).unwrap_or(TimeZone::UTC))
     }
 
-    /// UTC.
-    pub(super) const fn utc() -> Self {
-        Self(TimeZone::UTC)
-    }
-
     /// `2026-11-24 14:05`.
     pub(super) fn minute(&self, time: Time) -> String {
         self.format(time, "%Y-%m-%d %H:%M")
     }
 
-    /// `24.11. 14`, for narrow columns.
+    /// `Tue 24 Nov 14:00`.
     pub(super) fn hour(&self, time: Time) -> String {
         self.format(time, "%a %d %b %H:%M")
     }

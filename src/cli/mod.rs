@@ -4,6 +4,7 @@ mod alarms;
 mod common;
 mod daemon;
 mod decode;
+mod export;
 mod keys;
 mod known;
 mod log;
@@ -56,6 +57,7 @@ enum Command {
     Readings(readings::Readings),
     Alarms(alarms::Alarms),
     Outbox(outbox::Outbox),
+    Export(export::Export),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -86,6 +88,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Readings(readings) => readings.run(),
         Command::Alarms(alarms) => alarms.run(),
         Command::Outbox(outbox) => outbox.run(),
+        Command::Export(export) => export.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };

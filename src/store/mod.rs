@@ -9,6 +9,7 @@
 //! and never to another content.
 
 mod aside;
+mod backup;
 mod block;
 mod collect;
 mod deliver;
@@ -28,6 +29,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{check_copy, forget_documents, renew};
 pub use block::{Block, NewBlock};
 pub use collect::{Anchor, CollectStore, Commit, Part, SealedFrame, Unplaced};
 pub use deliver::{

@@ -11,7 +11,7 @@ use messages::{Hour, MeterId, Time};
 use serde::Serialize;
 
 use super::common::{
-    Colour, Common, Table, Zone, ask_collect, before, finish, now, open_store, print, print_json,
+    Colour, Common, Table, Zone, ask_collect, before, finish, now, open_store, print, print_json, span,
 };
 use super::known::{self, Names};
 use super::exit;
@@ -200,7 +200,11 @@ impl Report {
                     used,
                     line.telegrams.to_string(),
                     line.rssi_dbm.map_or_else(String::new, |rssi| rssi.to_string()),
-                    line.codes.join(" "),
+                    match line.offset_s.unwrap_or_default() {
+                        0 => line.codes.join(" "),
+                        early if early < 0 => format!("read {} before {}", span(early.unsigned_abs().into()), line.codes.join(" ")),
+                        late => format!("read {} after {}", span(late.unsigned_abs().into()), line.codes.join(" ")),
+                    },
                 ],
                 None,
             );

@@ -46,6 +46,30 @@ impl DeliverStore {
     }
 }
 
+impl DeliverStore {
+    /// Forgets what was parked: blocks of a numbering that is gone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(in crate::store) fn forget_parked(&mut self) -> Result<(), StoreError> {
+        self.connection.execute_batch("DELETE FROM parked; DELETE FROM cursor")?;
+        sqlite::truncate(&self.connection)?;
+        Ok(())
+    }
+
+    /// Forgets the portal's documents of meters, and which sealed keys were handed on.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(in crate::store) fn forget_documents(&mut self) -> Result<(), StoreError> {
+        let transaction = sqlite::begin(&mut self.connection)?;
+        transaction.execute_batch("DELETE FROM document; DELETE FROM handed")?;
+        transaction.commit()?;
+        sqlite::truncate(&self.connection)?;
+        Ok(())
+    }
+}
+
 /// What people are shown.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverView<'a>(&'a Connection);
