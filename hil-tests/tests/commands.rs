@@ -6,7 +6,10 @@ use std::process::Output;
 use emulator::event::{Event, Trouble};
 use emulator::town::Town;
 use hil_tests::clock::START;
-use hil_tests::{Gateway, Half, Site};
+use emulator::replay::Recording;
+use hil_tests::store::Store;
+use hil_tests::{Broker, Gateway, Half, Portal, Site};
+use messages::batch::Stream;
 use serde_json::Value;
 
 const ALARM: &str = "[alarm]\nleak = { after = \"10 min\" }\n";
@@ -70,4 +73,144 @@ async fn meters_readings_alarms_and_outbox_tell_what_is_heard_and_stored() {
         assert!(output.status.code() < Some(2), "{command:?}: {}", text(&output));
         text(&output);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_gateway_never_gives_a_number_to_another_content() {
+    let broker = Broker::start().await;
+    let portal = Portal::connect(&broker);
+    portal.listens().await;
+    let site = Site::fast(120);
+    let town = Town::new(3, 7, START * 1000);
+    site.settle(&town, &[&broker.uplink("")]).await;
+    let gateway = Gateway::start(&site, Half::Both).await;
+    let air = site.play(town);
+    site.clock().pass(3600).await;
+    gateway.reports("collect", "rows", |status| status["rows"].as_u64() >= Some(6)).await;
+
+    let backup = site.path("gw-7.tar");
+    let backup = backup.to_str().unwrap();
+    let output = site.vesigate(&["backup", backup]).await;
+    assert!(text(&output).contains("The seal key is not in it"));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let refused = site.vesigate(&["backup", backup]).await;
+    assert_eq!(refused.status.code(), Some(2));
+    let refused = site.vesigate(&["restore", backup]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the gateway runs: stop it first"));
+
+    // The original goes on: what it stores now, the copy does not know.
+    site.clock().pass(2 * 3600).await;
+    air.stop().await;
+    assert!(gateway.stop().await.success());
+    let original = Store::open(&site.collect_db()).unwrap();
+    let (old, head) = (original.epoch().unwrap(), original.head(Stream::Readings));
+    let had = portal.records().cursor(Stream::Readings, old);
+    let refused = site.vesigate(&["restore", backup]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing is overwritten"));
+    drop(original);
+
+    // The seal key is what stays on the machine.
+    std::fs::rename(site.data(), site.path("data.old")).unwrap();
+    let refused = site.vesigate(&["restore", backup]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the seal key is neither"), "{refused:?}");
+    assert!(!site.collect_db().exists() && !site.deliver_db().exists());
+    std::fs::create_dir_all(site.data().join("keys")).unwrap();
+    std::fs::copy(site.path("data.old/keys/seal"), site.data().join("keys/seal")).unwrap();
+    let output = site.vesigate(&["restore", backup]).await;
+    assert!(text(&output).contains("with 3 meter keys and a new numbering"));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let gateway = Gateway::start(&site, Half::Both).await;
+    let restored = Store::open(&site.collect_db()).unwrap();
+    let new = restored.epoch().unwrap();
+    assert_ne!(new, old);
+    portal
+        .has("the copy under its new numbering", |records| {
+            (records.cursor(Stream::Readings, new) >= restored.head(Stream::Readings)).then_some(())
+        })
+        .await;
+    // Numbers go on where the backup was taken, and none of the old numbering is used again.
+    assert!(restored.head(Stream::Readings) < head, "the backup is older than the original's end");
+    assert_eq!(portal.records().cursor(Stream::Readings, old), had);
+    let meters = json(&site, &["meters"]).await;
+    assert_eq!(meters["expected"], 3);
+    assert!(gateway.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_machine_takes_over_keys_and_meters_with_keys_of_its_own() {
+    let site = Site::fast(120);
+    let town = Town::new(3, 7, START * 1000);
+    site.settle(&town, &[]).await;
+    let gateway = Gateway::start(&site, Half::Both).await;
+    let old = gateway.status().await.unwrap()["collect_key"].clone();
+    let air = site.play(town);
+    gateway.reports("collect", "opened meters", |status| status["meters"]["opened"] == 3).await;
+    let backup = site.path("old.tar");
+    let backup = backup.to_str().unwrap();
+    let output = site.vesigate(&["backup", backup, "--with-seal-key"]).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("WARNING"));
+    let without = site.path("without.tar");
+    let output = site.vesigate(&["backup", without.to_str().unwrap(), "--json"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(gateway.stop().await.success());
+
+    std::fs::rename(site.data(), site.path("data.old")).unwrap();
+    std::fs::create_dir(site.data()).unwrap();
+    let refused = site.vesigate(&["replace", without.to_str().unwrap()]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--with-seal-key"), "{refused:?}");
+    let output = site.vesigate(&["replace", backup]).await;
+    text(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let seal = |data: &str| std::fs::read(site.path(data).join("keys/seal")).unwrap();
+    assert_ne!(seal("data"), seal("data.old"));
+
+    let gateway = Gateway::start(&site, Half::Both).await;
+    assert_ne!(gateway.status().await.unwrap()["collect_key"], old);
+    gateway.reports("collect", "opened meters", |status| status["meters"]["opened"] == 3).await;
+    air.stop().await;
+    assert!(gateway.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_recorded_is_replayed_without_a_gateway() {
+    let site = Site::fast(120);
+    let town = Town::new(3, 7, START * 1000);
+    let keys = site.path("some-keys.csv");
+    site.settle(&town, &[]).await;
+    std::fs::write(&keys, town.keys_csv()).unwrap();
+    let gateway = Gateway::start(&site, Half::Both).await;
+    let air = site.play(town);
+    let file = site.path("site.txt");
+    let output = site.vesigate(&["record", "--telegrams", "60", file.to_str().unwrap()]).await;
+    assert!(text(&output).contains("60 telegrams"));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    air.stop().await;
+    assert!(gateway.stop().await.success());
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert!(written.parse::<Recording>().is_ok_and(|recording| recording.telegrams().len() == 60));
+    for line in std::fs::read_to_string(&keys).unwrap().lines().skip(1) {
+        let key = line.rsplit(',').next().unwrap().trim();
+        assert!(key.len() == 32 && !written.to_lowercase().contains(&key.to_lowercase()));
+    }
+
+    let output =
+        site.vesigate(&["replay", file.to_str().unwrap(), "--keys", keys.to_str().unwrap()]).await;
+    text(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let replayed = json(&site, &["replay", file.to_str().unwrap()]).await;
+    assert_eq!(replayed["telegrams"]["heard"], 60);
+    assert!(replayed["meters"].as_array().unwrap().iter().all(|line| line["opened"].as_u64() > Some(0)));
+    let output = site.vesigate(&["record", site.path("more.txt").to_str().unwrap()]).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("does not run"));
+    assert!(!site.path("more.txt").exists());
+
+    let rows = site.path("rows.csv");
+    let output = site.vesigate(&["export", rows.to_str().unwrap(), "--json"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows = std::fs::read_to_string(rows).unwrap();
+    assert!(rows.starts_with("meter,name,metering_point,boundary,register,value,unit"), "{rows}");
+    assert_eq!(rows.lines().count(), 1 + 6, "{rows}");
+    let lines = text(&site.vesigate(&["export", "--format", "jsonl"]).await);
+    assert!(lines.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && lines.contains("\"hour\""));
 }

@@ -1,6 +1,7 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
 mod alarms;
+mod backup;
 mod common;
 mod daemon;
 mod decode;
@@ -11,6 +12,8 @@ mod log;
 mod meters;
 mod outbox;
 mod readings;
+mod record;
+mod replay;
 mod status;
 
 use std::ffi::OsString;
@@ -58,6 +61,11 @@ enum Command {
     Alarms(alarms::Alarms),
     Outbox(outbox::Outbox),
     Export(export::Export),
+    Backup(backup::Backup),
+    Restore(backup::restore::Restore),
+    Replace(backup::restore::Replace),
+    Record(record::Record),
+    Replay(replay::Replay),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -89,6 +97,11 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Alarms(alarms) => alarms.run(),
         Command::Outbox(outbox) => outbox.run(),
         Command::Export(export) => export.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Replace(replace) => replace.run(),
+        Command::Record(record) => record.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };

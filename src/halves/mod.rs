@@ -8,6 +8,7 @@ pub mod identity;
 pub mod nudge;
 pub mod questions;
 pub mod reports;
+pub mod tap;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -47,6 +47,13 @@ pub enum OfCollect {
         #[serde(default)]
         after: Option<[u8; 8]>,
     },
+    /// Which telegrams were heard, as they came? Kept from the first question on, while questions go on coming. Answer:
+    /// [`TapPage`](super::tap::TapPage).
+    Tap {
+        /// The `next` of the page before; absent to begin.
+        #[serde(default)]
+        after: Option<u64>,
+    },
     /// Which blocks wait in memory because the disk cannot be written? Answer: a list of [`InMemory`].
     InMemory,
 }

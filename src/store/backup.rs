@@ -1,5 +1,6 @@
 //! Copies of the stores: taken while the halves run, and put back under a new numbering.
 
+use std::ffi::c_int;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ impl DeliverReader {
 fn copy(from: &Connection, to: &Path) -> Result<(), StoreError> {
     let mut copy = Connection::open(to)?;
     // In one step: within one transaction of the reader, which holds up no writer in a write-ahead log.
-    Backup::new(from, &mut copy)?.run_to_completion(-1, Duration::ZERO, None)?;
+    Backup::new(from, &mut copy)?.run_to_completion(c_int::MAX, Duration::ZERO, None)?;
     // One file, without a log beside it.
     copy.query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(()))?;
     Ok(())

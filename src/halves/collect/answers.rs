@@ -27,6 +27,12 @@ impl Half {
                 let now = self.daemon.world.clock.uptime();
                 return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
             }
+            OfCollect::Tap { after } => {
+                let now = self.daemon.world.clock.uptime();
+                return Answer::of(&self.tap.page(after, now, &self.receivers.names(), |at| {
+                    self.collector.calendar().place(at)
+                }));
+            }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
             OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
             OfCollect::MeterKey { meter, sealed } => self.take_key(meter, &sealed).map(|()| Answer::of(&())),
