@@ -4,9 +4,9 @@
 use std::process::Output;
 
 use emulator::event::{Event, Trouble};
+use emulator::replay::Recording;
 use emulator::town::Town;
 use hil_tests::clock::START;
-use emulator::replay::Recording;
 use hil_tests::store::Store;
 use hil_tests::{Broker, Gateway, Half, Portal, Site};
 use messages::batch::Stream;
@@ -45,7 +45,8 @@ async fn meters_readings_alarms_and_outbox_tell_what_is_heard_and_stored() {
     assert!(text(&output).contains("4 of 4 meters are well"));
     assert_eq!(output.status.code(), Some(0));
     let meters = json(&site, &["meters"]).await;
-    let leaking = meters["meters"].as_array().unwrap().iter().find(|line| line["name"] == name.as_str()).unwrap();
+    let leaking =
+        meters["meters"].as_array().unwrap().iter().find(|line| line["name"] == name.as_str()).unwrap();
     assert_eq!(leaking["codes"], serde_json::json!(["leak"]));
 
     let output = site.vesigate(&["readings", &name, "--hours", "4"]).await;
@@ -194,8 +195,7 @@ async fn what_is_recorded_is_replayed_without_a_gateway() {
         assert!(key.len() == 32 && !written.to_lowercase().contains(&key.to_lowercase()));
     }
 
-    let output =
-        site.vesigate(&["replay", file.to_str().unwrap(), "--keys", keys.to_str().unwrap()]).await;
+    let output = site.vesigate(&["replay", file.to_str().unwrap(), "--keys", keys.to_str().unwrap()]).await;
     text(&output);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let replayed = json(&site, &["replay", file.to_str().unwrap()]).await;
@@ -212,5 +212,7 @@ async fn what_is_recorded_is_replayed_without_a_gateway() {
     assert!(rows.starts_with("meter,name,metering_point,boundary,register,value,unit"), "{rows}");
     assert_eq!(rows.lines().count(), 1 + 6, "{rows}");
     let lines = text(&site.vesigate(&["export", "--format", "jsonl"]).await);
-    assert!(lines.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && lines.contains("\"hour\""));
+    assert!(
+        lines.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && lines.contains("\"hour\"")
+    );
 }

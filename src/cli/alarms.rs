@@ -11,10 +11,11 @@ use messages::{Id, MeterId, Span, Time};
 use serde::Serialize;
 
 use super::common::{
-    Colour, Common, Table, Zone, ask_deliver, before, finish, now, open_store, paint, print, print_json, short, span,
+    Colour, Common, Table, Zone, ask_deliver, before, finish, now, open_store, paint, print, print_json,
+    short, span,
 };
-use super::known::{self, Names};
 use super::exit;
+use super::known::{self, Names};
 use crate::alarm::book::id_of as contact_id;
 use crate::alarm::rule::ONE_WITHIN;
 use crate::config::Config;
@@ -47,7 +48,6 @@ Examples:
   vesigate alarms --json | jq '.mails[] | select(.state == \"refused\")'
 
 Exit codes: 0 nothing goes on, 1 an alarm goes on or a mail could not be sent, 2 it could not run";
-
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -129,7 +129,8 @@ impl Alarms {
             Ok(alarms) => (alarms, None),
             Err(reason) => (AlarmReport::default(), Some(reason)),
         };
-        let mut episodes: Vec<Episode> = alarms.lists.episodes.iter().map(|known| known.episode.clone()).collect();
+        let mut episodes: Vec<Episode> =
+            alarms.lists.episodes.iter().map(|known| known.episode.clone()).collect();
         if let Some(reader) = &reader {
             episodes.extend(stored_episodes(reader, since).map_err(|error| error.to_string())?);
         }
@@ -151,8 +152,11 @@ impl Alarms {
             .filter_map(|group| line(&group, &raised, &names))
             .collect();
         lines.sort_by_key(|line| (line.standing == Standing::Ended, std::cmp::Reverse(line.seen)));
-        let contacts: BTreeMap<Id, &str> =
-            config.contacts.iter().map(|contact| (contact_id(&contact.name), contact.name.as_str())).collect();
+        let contacts: BTreeMap<Id, &str> = config
+            .contacts
+            .iter()
+            .map(|contact| (contact_id(&contact.name), contact.name.as_str()))
+            .collect();
         let mails = alarms.lists.mails.iter().filter(|mail| wanted(mail.meter));
         let mails = mails.map(|mail| mail_line(mail, &alarms.replies, &contacts, &names)).collect();
         Ok(Report { at, episodes: lines, mails, unread })
@@ -262,7 +266,9 @@ fn mail_line(
             Some(format!("the mail server refused it for good ({reply}): is the address right?"))
         }
         (MailState::Refused, None) => Some("refused for good: is the address right?".to_owned()),
-        (MailState::GivenUp, _) => Some("tried for five days: see `vesigate status` for the mail server".to_owned()),
+        (MailState::GivenUp, _) => {
+            Some("tried for five days: see `vesigate status` for the mail server".to_owned())
+        }
         (MailState::Waiting, _) if mail.server => Some("waits for the mail server".to_owned()),
         (MailState::Dropped, _) => {
             Some("not sent: snoozed, unsubscribed, over before, or sent by the portal".to_owned())
@@ -275,7 +281,9 @@ fn mail_line(
         code: mail.code.clone(),
         kind: mail.kind.clone(),
         repeat: mail.repeat,
-        contact: contacts.get(&mail.contact).map_or_else(|| mail.contact.to_string(), |name| (*name).to_owned()),
+        contact: contacts
+            .get(&mail.contact)
+            .map_or_else(|| mail.contact.to_string(), |name| (*name).to_owned()),
         state: mail.state,
         queued: mail.queued,
         at: mail.at,
@@ -314,9 +322,10 @@ impl Report {
                 (Standing::Unknown, _) => ("silent", Colour::Yellow),
                 (Standing::Ended, _) => ("over", Colour::Dim),
             };
-            let who = line.name.as_deref().map_or_else(|| line.meter.serial().to_owned(), |name| {
-                format!("{} {name}", line.meter.serial())
-            });
+            let who = line.name.as_deref().map_or_else(
+                || line.meter.serial().to_owned(),
+                |name| format!("{} {name}", line.meter.serial()),
+            );
             table.row(
                 vec![
                     word.to_owned(),

@@ -54,10 +54,7 @@ pub(super) fn ask_deliver<A: DeserializeOwned>(
     ask_half(&config.status.deliver_sockets(), question)
 }
 
-fn ask_half<A: DeserializeOwned>(
-    sockets: &Path,
-    question: &impl Serialize,
-) -> Result<Option<A>, String> {
+fn ask_half<A: DeserializeOwned>(sockets: &Path, question: &impl Serialize) -> Result<Option<A>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(|error| error.to_string())?.block_on(ask(&sockets.join("control.sock"), question)) {
         Ok(answer) => Ok(Some(answer)),
@@ -149,7 +146,9 @@ impl Zone {
             return Time::from_unix(moment.as_second());
         }
         let local: Option<jiff::civil::DateTime> = text.parse().ok();
-        let local = local.or_else(|| Some(text.parse::<jiff::civil::Date>().ok()?.to_datetime(jiff::civil::Time::midnight())));
+        let local = local.or_else(|| {
+            Some(text.parse::<jiff::civil::Date>().ok()?.to_datetime(jiff::civil::Time::midnight()))
+        });
         Time::from_unix(self.0.to_timestamp(local?).ok()?.as_second())
     }
 }

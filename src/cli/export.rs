@@ -106,9 +106,11 @@ impl Export {
             (Format::Csv, None) => What::Readings,
             (Format::Jsonl, None) => What::All,
             (Format::Csv, Some(What::All)) => {
-                return Err("a CSV file has lines of one kind: write --what readings or --what episodes, or \
+                return Err(
+                    "a CSV file has lines of one kind: write --what readings or --what episodes, or \
                             --format jsonl"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             (_, Some(what)) => what,
         };
@@ -134,7 +136,8 @@ impl Export {
             let _ = writeln!(io::stderr(), "{text}");
         } else if self.file.is_some() {
             let Written { rows, episodes, other } = written;
-            let _ = writeln!(io::stderr(), "{rows} hours, {episodes} episodes, {other} other records written");
+            let _ =
+                writeln!(io::stderr(), "{rows} hours, {episodes} episodes, {other} other records written");
         }
         let nothing = written.rows + written.episodes + written.other == 0;
         Ok(if nothing { exit::REFUSED } else { exit::OK })
@@ -163,7 +166,8 @@ impl Export {
         let mut progress = Progress::new(self.file.is_some());
         let index = Index::of(reader, &mut progress)?;
         let names = Names::new(writing.list, index.meters.iter().copied());
-        let meter = self.meter.as_deref().map(|text| names.find(text)).transpose().map_err(Failure::Reason)?;
+        let meter =
+            self.meter.as_deref().map(|text| names.find(text)).transpose().map_err(Failure::Reason)?;
         let wanted = Wanted { from: from.unwrap_or(Time::MIN), to: to.unwrap_or(Time::MAX), meter };
         if what != What::Episodes {
             writing.head(READINGS_HEAD)?;
@@ -263,10 +267,8 @@ impl Index {
     ) -> Result<(), Failure> {
         let first = self.blocks.values().map(|days| days.0).min().unwrap_or_default();
         let last = self.blocks.values().map(|days| days.1).max().unwrap_or(-1);
-        let (first, last) = (
-            first.max(wanted.from.unix().div_euclid(DAY)),
-            last.min(wanted.to.unix().div_euclid(DAY)),
-        );
+        let (first, last) =
+            (first.max(wanted.from.unix().div_euclid(DAY)), last.min(wanted.to.unix().div_euclid(DAY)));
         for day in first..=last {
             let mut joined: BTreeMap<(i64, MeterId), HourRow> = BTreeMap::new();
             let of_day = self.blocks.iter().filter(|(_, days)| days.0 <= day && day <= days.1);
@@ -317,7 +319,9 @@ fn events(
                     let joined = episodes.get(&episode.id).map(|known| known.joined(&episode));
                     episodes.insert(episode.id, joined.unwrap_or(episode));
                 }
-                Record::Meter(status) if what == What::All && wanted.has(status.meter, status.at, status.at) => {
+                Record::Meter(status)
+                    if what == What::All && wanted.has(status.meter, status.at, status.at) =>
+                {
                     writing.other("meter", &status)?;
                 }
                 Record::Problem(problem) if what == What::All && wanted.meter.is_none() => {
@@ -342,8 +346,19 @@ fn events(
 }
 
 const READINGS_HEAD: &[&str] = &[
-    "meter", "name", "metering_point", "boundary", "register", "value", "unit", "offset_s", "codes", "telegrams",
-    "rssi_dbm", "late", "checked",
+    "meter",
+    "name",
+    "metering_point",
+    "boundary",
+    "register",
+    "value",
+    "unit",
+    "offset_s",
+    "codes",
+    "telegrams",
+    "rssi_dbm",
+    "late",
+    "checked",
 ];
 const EPISODES_HEAD: &[&str] =
     &["meter", "name", "metering_point", "code", "id", "started", "seen", "lasted_s", "standing", "late"];
@@ -427,7 +442,9 @@ impl Writing<'_> {
 
     fn who(&self, meter: MeterId) -> [String; 3] {
         let listed = known::address(meter).and_then(|meter| self.list.get(meter));
-        let text = |text: Option<&Option<Box<str>>>| text.and_then(|text| text.as_deref()).unwrap_or_default().to_owned();
+        let text = |text: Option<&Option<Box<str>>>| {
+            text.and_then(|text| text.as_deref()).unwrap_or_default().to_owned()
+        };
         [
             meter.to_string(),
             text(listed.map(|listed| &listed.name)),

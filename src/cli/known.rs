@@ -59,7 +59,9 @@ impl<'a> Names<'a> {
 
     /// `76348799 Aino Kuja 1`: the meter as a person would say it.
     pub(super) fn say(&self, meter: MeterId) -> String {
-        match self.listed(meter).and_then(|listed| listed.name.as_deref().or(listed.metering_point.as_deref()))
+        match self
+            .listed(meter)
+            .and_then(|listed| listed.name.as_deref().or(listed.metering_point.as_deref()))
         {
             Some(name) => format!("{} {name}", meter.serial()),
             None => meter.to_string(),
@@ -73,7 +75,9 @@ impl<'a> Names<'a> {
         let all = || self.known.iter().copied();
         let by_number: Vec<MeterId> = Selector::parse_padded(&text.trim().to_uppercase()).map_or_else(
             |_| Vec::new(),
-            |selector| all().filter(|meter| address(*meter).is_some_and(|meter| selector.matches(meter))).collect(),
+            |selector| {
+                all().filter(|meter| address(*meter).is_some_and(|meter| selector.matches(meter))).collect()
+            },
         );
         let fits = |fit: &dyn Fn(&str) -> bool| -> Vec<MeterId> {
             all()
@@ -93,11 +97,12 @@ impl<'a> Names<'a> {
     }
 
     fn none(&self, text: &str) -> String {
-        let listed = Selector::parse_padded(text).is_ok_and(|wanted| {
-            self.list.iter().any(|(selector, _)| selector.serial() == wanted.serial())
-        });
+        let listed = Selector::parse_padded(text)
+            .is_ok_and(|wanted| self.list.iter().any(|(selector, _)| selector.serial() == wanted.serial()));
         if listed {
-            return format!("{text} is on the meter list, but nothing of it has been stored yet: see `vesigate meters`");
+            return format!(
+                "{text} is on the meter list, but nothing of it has been stored yet: see `vesigate meters`"
+            );
         }
         format!(
             "no meter with a reading is called {text:?} ({} are known): write its number, its name or its metering \
@@ -146,8 +151,11 @@ mod tests {
     fn list() -> MeterList {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("meters.csv");
-        std::fs::write(&path, "id,name,metering_point\n76348799,Kuja 1 A,MP-1\nKAM.76348800,Kuja 1 B,MP-11\n99,Rinne,\n")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "id,name,metering_point\n76348799,Kuja 1 A,MP-1\nKAM.76348800,Kuja 1 B,MP-11\n99,Rinne,\n",
+        )
+        .unwrap();
         MeterList::load(&path, &[]).unwrap()
     }
 
@@ -172,7 +180,9 @@ mod tests {
             ["KAM.76348799.1B.16", "KAW.76348799.1B.16"].map(|id| id.parse().unwrap()).into();
         let selectors: [Selector; 2] = ["76348799".parse().unwrap(), "KAM.76348799".parse().unwrap()];
         let fitting = by_selector(selectors, &known);
-        let of = |text: &str| fitting[&text.parse::<Selector>().unwrap()].iter().map(ToString::to_string).collect::<Vec<_>>();
+        let of = |text: &str| {
+            fitting[&text.parse::<Selector>().unwrap()].iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         assert_eq!(of("76348799"), ["KAW.76348799.1B.16"]);
         assert_eq!(of("KAM.76348799"), ["KAM.76348799.1B.16"]);
     }

@@ -11,7 +11,9 @@ use serde::Serialize;
 use wmbus::Meter;
 use wmbus::meter::profile;
 
-use super::common::{Colour, Common, Table, Zone, ago, before, finish, now, open_store, paint, print, print_json, short, span};
+use super::common::{
+    Colour, Common, Table, Zone, ago, before, finish, now, open_store, paint, print, print_json, short, span,
+};
 use super::known::{self, address, by_selector};
 use super::{common, exit};
 use crate::collector::checkpoint::read_meters;
@@ -216,7 +218,8 @@ impl Sources {
             why: Some(if self.is_young() {
                 "not heard yet".to_owned()
             } else {
-                "never heard: is the number right, is the meter in reach? `vesigate scan` shows who is heard".to_owned()
+                "never heard: is the number right, is the meter in reach? `vesigate scan` shows who is heard"
+                    .to_owned()
             }),
             heard: None,
             heard_ago_s: None,
@@ -295,7 +298,9 @@ impl Sources {
                 (_, Some(Reception::NoKey)) => why(State::NoKey, no_key(id)),
                 (_, Some(Reception::WrongKey)) => why(State::WrongKey, wrong_key(id)),
                 (Some(past), _) if past < SILENT && self.status.is_none() => (State::Ok, None),
-                (Some(_), _) if self.is_young() => why(State::Waiting, "not heard since the start".to_owned()),
+                (Some(_), _) if self.is_young() => {
+                    why(State::Waiting, "not heard since the start".to_owned())
+                }
                 (Some(past), _) => why(State::Silent, format!("silent for {}", span(past))),
                 (None, _) if self.is_young() => why(State::Waiting, "not heard yet".to_owned()),
                 (None, _) => why(State::Silent, "nothing of it has been read yet".to_owned()),
@@ -396,7 +401,8 @@ fn refused(refusal: &Refusal) -> String {
         }
         Refusal::Damaged => "its telegrams arrive damaged: bring the antenna nearer".to_owned(),
         Refusal::Unsupported => {
-            "sends in a form that is not supported: send a `vesigate record` of it to the maintainers".to_owned()
+            "sends in a form that is not supported: send a `vesigate record` of it to the maintainers"
+                .to_owned()
         }
         other => format!("its telegrams are refused ({other})"),
     }
@@ -415,7 +421,10 @@ impl Report {
             table.row(
                 vec![
                     mark.to_owned(),
-                    line.id.map_or_else(|| line.listed_as.clone(), |id| format!("{}.{}", id.manufacturer(), id.serial())),
+                    line.id.map_or_else(
+                        || line.listed_as.clone(),
+                        |id| format!("{}.{}", id.manufacturer(), id.serial()),
+                    ),
                     short(name, 20),
                     line.heard_ago_s.map_or_else(|| "never".to_owned(), |past| format!("{} ago", span(past))),
                     line.register.map_or_else(String::new, |register| register.to_string()),

@@ -5,7 +5,9 @@ mod backup;
 mod common;
 mod daemon;
 mod decode;
+mod diagnose;
 mod export;
+mod generate;
 mod keys;
 mod known;
 mod log;
@@ -66,6 +68,9 @@ enum Command {
     Replace(backup::restore::Replace),
     Record(record::Record),
     Replay(replay::Replay),
+    Diagnose(diagnose::Diagnose),
+    Completions(generate::Completions),
+    Man(generate::Man),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -102,6 +107,9 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Replace(replace) => replace.run(),
         Command::Record(record) => record.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Diagnose(diagnose) => diagnose.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };

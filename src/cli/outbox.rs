@@ -6,8 +6,8 @@ use messages::batch::{Seq, Stream};
 use serde::Serialize;
 
 use super::common::{
-    Colour, Common, Table, Zone, ago, ask_collect, ask_deliver, finish, now, open_store, paint, print, print_json,
-    size, span,
+    Colour, Common, Table, Zone, ago, ask_collect, ask_deliver, finish, now, open_store, paint, print,
+    print_json, size, span,
 };
 use super::exit;
 use crate::config::Config;
@@ -101,7 +101,8 @@ impl Outbox {
 impl Report {
     fn read(config: &Config) -> Result<Self, String> {
         let collect: Option<CollectStatus> = ask_collect(config, &OfCollect::Status)?;
-        let in_memory = collect.iter().flat_map(|status| status.streams.values()).map(|one| one.in_memory).sum();
+        let in_memory =
+            collect.iter().flat_map(|status| status.streams.values()).map(|one| one.in_memory).sum();
         let deliver: Option<DeliverStatus> = ask_deliver(config, &OfDeliver::Status)?;
         let told = collect.as_ref().and_then(|status| status.at);
         let told = told.or_else(|| deliver.as_ref().and_then(|status| status.at));
@@ -160,7 +161,9 @@ impl Report {
         if json {
             print_json(&serde_json::json!({ "stream": stream, "seq": seq, "sent_again": true }))?;
         } else {
-            print(&format!("Block {seq} of {stream} is sent again: `vesigate outbox` shows whether it gets through\n"))?;
+            print(&format!(
+                "Block {seq} of {stream} is sent again: `vesigate outbox` shows whether it gets through\n"
+            ))?;
         }
         Ok(exit::OK)
     }
@@ -188,12 +191,10 @@ impl Report {
                 ],
                 Some(colour),
             );
-            table.below(paint(Colour::Dim, &format!(
-                "   epoch {}, {} kept ({})",
-                stream.epoch,
-                stream.kept,
-                size(stream.kept_bytes)
-            )));
+            table.below(paint(
+                Colour::Dim,
+                &format!("   epoch {}, {} kept ({})", stream.epoch, stream.kept, size(stream.kept_bytes)),
+            ));
             for gap in &stream.missing {
                 let why = match gap.why {
                     GapReason::Pruned => "given up: too old, or no room was left",
@@ -206,10 +207,14 @@ impl Report {
             }
             for parked in &stream.parked {
                 table.below(format!("   parked: {} ({})", parked.seq, parked.reason));
-                table.below(format!("     send it again: vesigate outbox resend {} {}", stream.stream, parked.seq));
+                table.below(format!(
+                    "     send it again: vesigate outbox resend {} {}",
+                    stream.stream, parked.seq
+                ));
             }
         }
-        let mut text = if self.streams.is_empty() { "Nothing is stored yet\n".to_owned() } else { table.text() };
+        let mut text =
+            if self.streams.is_empty() { "Nothing is stored yet\n".to_owned() } else { table.text() };
         text.push_str(&match (self.running, self.connected) {
             (false, _) => "The delivering half does not run: this is what the files say\n".to_owned(),
             (true, None) => "The uplink is off: blocks are kept, and sent once it is on\n".to_owned(),

@@ -116,7 +116,8 @@ impl Record {
 fn reason(error: &AskError) -> String {
     match error {
         AskError::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            "the receiving half does not run, and only it has the receiver: systemctl start vesigate-collect".to_owned()
+            "the receiving half does not run, and only it has the receiver: systemctl start vesigate-collect"
+                .to_owned()
         }
         other => other.to_string(),
     }

@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::common::{Colour, Common, Table, Zone, before, finish, now, print, print_json, short};
 use super::{exit, known};
+use crate::collector::Collector;
 use crate::collector::open::{Reception, Via};
 use crate::collector::pipeline::Memory;
-use crate::collector::Collector;
 use crate::config::{Config, Credentials};
 use crate::halves::collect::settings;
 use crate::health::clock::Calendar;
@@ -258,7 +258,12 @@ impl Recording {
         };
         let mut meters: Vec<Line> = heard.into_iter().map(line).collect();
         meters.sort_by(|a, b| (!a.expected, &a.id).cmp(&(!b.expected, &b.id)));
-        Ok(Report { began: self.began, seconds: last / 1000, telegrams: collector.telegrams().clone(), meters })
+        Ok(Report {
+            began: self.began,
+            seconds: last / 1000,
+            telegrams: collector.telegrams().clone(),
+            meters,
+        })
     }
 }
 
@@ -278,8 +283,10 @@ fn count(commit: &Commit, rows: &mut BTreeMap<MeterId, u64>) {
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> =
-        hex.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
+    let digits: Vec<u8> = hex
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()?;
     let (pairs, rest) = digits.as_chunks::<2>();
     (rest.is_empty() && !pairs.is_empty() && pairs.len() <= 300)
         .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
@@ -287,7 +294,8 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
 
 impl Report {
     fn text(&self, zone: &Zone) -> String {
-        let mut table = Table::new(&["", "Meter", "Name", ">Heard", ">Opened", ">Hours", ">Register", "Refused, codes"]);
+        let mut table =
+            Table::new(&["", "Meter", "Name", ">Heard", ">Opened", ">Hours", ">Register", "Refused, codes"]);
         for line in &self.meters {
             let (mark, colour) = match (line.expected, line.opened > 0) {
                 (true, true) => ("✓", Colour::Green),

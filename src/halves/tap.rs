@@ -103,7 +103,8 @@ impl Tap {
         let after = after.unwrap_or(self.next).min(self.next);
         let first = self.next.saturating_sub(u64::try_from(self.frames.len()).unwrap_or_default());
         let skip = usize::try_from(after.saturating_sub(first)).unwrap_or(usize::MAX);
-        let name = |number: u8| receivers.iter().find(|(known, _)| *known == number).map(|(_, name)| name.clone());
+        let name =
+            |number: u8| receivers.iter().find(|(known, _)| *known == number).map(|(_, name)| name.clone());
         let told = |kept: &Kept| TapFrame {
             uptime_ms: u64::try_from(kept.at.0.as_millis()).unwrap_or(u64::MAX),
             at: place(kept.at),
@@ -146,7 +147,10 @@ mod tests {
         tap.keep(&[0x0A, 0x44], at(3), Some(-71), 3);
         let page = ask(&mut tap, Some(begun.next), 4);
         let [frame] = page.frames.as_slice() else { panic!("{page:?}") };
-        assert_eq!((frame.hex.as_str(), frame.rssi_dbm, frame.receiver.as_deref()), ("0A44", Some(-71), Some("dongle")));
+        assert_eq!(
+            (frame.hex.as_str(), frame.rssi_dbm, frame.receiver.as_deref()),
+            ("0A44", Some(-71), Some("dongle"))
+        );
         assert!(ask(&mut tap, Some(page.next), 5).frames.is_empty());
         tap.tick(at(70));
         tap.keep(&[2], at(71), None, 3);

@@ -94,14 +94,17 @@ fn gaps(connection: &Connection, stream: Stream, after: Seq) -> Result<Vec<Gap>,
     }
     let mut statement =
         connection.prepare("SELECT first, last FROM lost WHERE stream = ?1 AND last > ?2 ORDER BY first")?;
-    let rows = statement.query_map(params![stream.as_str(), after.max(freed).number().cast_signed()], |row| {
-        let seq = |at| row.get::<_, i64>(at).map(|seq| Seq::new(seq.cast_unsigned()));
-        Ok(Gap { first: seq(0)?, last: seq(1)?, why: GapReason::Damaged })
-    })?;
+    let rows =
+        statement.query_map(params![stream.as_str(), after.max(freed).number().cast_signed()], |row| {
+            let seq = |at| row.get::<_, i64>(at).map(|seq| Seq::new(seq.cast_unsigned()));
+            Ok(Gap { first: seq(0)?, last: seq(1)?, why: GapReason::Damaged })
+        })?;
     for gap in rows {
         let gap = gap?;
         match gaps.last_mut() {
-            Some(before) if before.why == gap.why && before.last.next() == gap.first => before.last = gap.last,
+            Some(before) if before.why == gap.why && before.last.next() == gap.first => {
+                before.last = gap.last
+            }
             _ => gaps.push(gap),
         }
     }
@@ -123,10 +126,8 @@ impl<'a> NewestFirst<'a> {
     }
 
     fn step(&mut self) -> Result<Option<Block>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM {} WHERE seq < ?1 ORDER BY seq DESC LIMIT 1",
-            table(self.stream)
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM {} WHERE seq < ?1 ORDER BY seq DESC LIMIT 1", table(self.stream));
         let mut statement = self.connection.prepare_cached(&sql)?;
         loop {
             let read = statement.query_row([self.before], |row| Ok((row.get(0)?, Block::read(row))));

@@ -106,7 +106,8 @@ pub(super) fn pack(to: &Path, mut manifest: Manifest, sources: &[Source]) -> io:
     manifest.format = FORMAT;
     for (number, source) in sources.iter().enumerate() {
         let (bytes, sha256) = sum(&source.content)?;
-        let file = source.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let file =
+            source.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let name = format!("{number:02}-{file}");
         manifest.files.push(Entry { name, kind: source.kind, path: source.path.clone(), bytes, sha256 });
     }
@@ -247,7 +248,8 @@ mod tests {
         assert_eq!(manifest.files.len(), 1);
         assert_eq!(files, [into.join("0")]);
         assert_eq!(std::fs::read(&files[0]).unwrap(), b"what is in it");
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&backup).unwrap().permissions());
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&backup).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -70,7 +70,10 @@ impl Backup {
     fn try_run(self) -> Result<u8, String> {
         let config = super::load(&self.common.config)?;
         if self.file.exists() {
-            return Err(format!("{} is there already: remove it, or write another name", self.file.display()));
+            return Err(format!(
+                "{} is there already: remove it, or write another name",
+                self.file.display()
+            ));
         }
         let workshop = Workshop::new(&archive::beside(&self.file, "copies"))?;
         let (report, sources) = self.gather(&config, &workshop)?;
@@ -86,7 +89,11 @@ impl Backup {
                 self.file.display()
             );
         }
-        if self.common.json { print_json(&report)? } else { print(&report.text())? }
+        if self.common.json {
+            print_json(&report)?
+        } else {
+            print(&report.text())?
+        }
         Ok(exit::OK)
     }
 
@@ -130,7 +137,11 @@ impl Backup {
             format: 0,
             vesigate: env!("CARGO_PKG_VERSION").to_owned(),
             at,
-            gateway: gateway.utility.as_ref().zip(gateway.name.as_ref()).map(|(utility, name)| format!("{utility}/{name}")),
+            gateway: gateway
+                .utility
+                .as_ref()
+                .zip(gateway.name.as_ref())
+                .map(|(utility, name)| format!("{utility}/{name}")),
             epochs,
             with_seal_key: self.with_seal_key,
             files: Vec::new(),
@@ -139,7 +150,11 @@ impl Backup {
     }
 }
 
-fn copy_stores(config: &Config, workshop: &Workshop, sources: &mut Vec<Source>) -> Result<Vec<Epoch>, String> {
+fn copy_stores(
+    config: &Config,
+    workshop: &Workshop,
+    sources: &mut Vec<Source>,
+) -> Result<Vec<Epoch>, String> {
     let (collect, deliver) = (config.gateway.collect_dir(), config.gateway.deliver_dir());
     let failed = |error: StoreError| format!("a store cannot be copied: {error}");
     let mut epochs = Vec::new();
@@ -186,7 +201,10 @@ fn secrets(config: &Config) -> impl Iterator<Item = PathBuf> {
         Some(Transport::Tls(tls)) => tls.client.as_ref().map(|client| &client.key),
         _ => None,
     };
-    let logins = [uplink.and_then(|uplink| uplink.login.as_ref()), config.mail.as_ref().and_then(|mail| mail.login.as_ref())];
+    let logins = [
+        uplink.and_then(|uplink| uplink.login.as_ref()),
+        config.mail.as_ref().and_then(|mail| mail.login.as_ref()),
+    ];
     let passwords = logins.into_iter().flatten().map(|login| &login.password);
     passwords.chain(key).filter_map(|source| match source {
         SecretSource::File(path) => Some(path.clone()),
@@ -198,7 +216,12 @@ impl Report<'_> {
     fn text(&self) -> String {
         let mut text = format!("{} ({}) holds:\n", self.file.display(), size(self.bytes));
         for file in &self.manifest.files {
-            text.push_str(&format!("  {:>8}  {} ({})\n", size(file.bytes), file.path.display(), file.kind.say()));
+            text.push_str(&format!(
+                "  {:>8}  {} ({})\n",
+                size(file.bytes),
+                file.path.display(),
+                file.kind.say()
+            ));
         }
         for left in &self.left_out {
             text.push_str(&format!("  not in it: {left}\n"));
@@ -221,7 +244,10 @@ impl Workshop {
     fn new(path: &Path) -> Result<Self, String> {
         let failed = |error: io::Error| format!("{} cannot be made: {error}", path.display());
         if path.exists() {
-            return Err(format!("{} is there already, from a run that was cut short: remove it", path.display()));
+            return Err(format!(
+                "{} is there already, from a run that was cut short: remove it",
+                path.display()
+            ));
         }
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -159,14 +159,19 @@ fn put_back(file: &Path, common: &Common, keys: &Keys) -> Result<u8, String> {
     let (collect, deliver) = unpacked.stores(keys.is_new_machine())?;
     let ring = unpacked.keyring(keys)?;
     let report = unpacked.place(&common.config, &collect, &deliver, ring, keys)?;
-    if common.json { print_json(&report)? } else { print(&report.text())? }
+    if common.json {
+        print_json(&report)?
+    } else {
+        print(&report.text())?
+    }
     Ok(exit::OK)
 }
 
 /// The backup's own configuration, for a machine that has none.
 fn config_of(manifest: &Manifest, files: &[PathBuf], at: &Path) -> Result<Config, String> {
     let found = manifest.files.iter().zip(files).find(|(entry, _)| entry.kind == Kind::Config);
-    let (_, path) = found.ok_or_else(|| format!("there is no configuration, neither in the backup nor at {}", at.display()))?;
+    let (_, path) = found
+        .ok_or_else(|| format!("there is no configuration, neither in the backup nor at {}", at.display()))?;
     crate::cli::load(path)
 }
 
@@ -211,7 +216,8 @@ impl Unpacked<'_> {
             (Kind::DeliverStore, DeliverReader::file(&deliver)),
         ] {
             let Some(from) = self.find(kind) else { continue };
-            crate::store::check_copy(from).map_err(|error| format!("the backup's store is no good: {error}"))?;
+            crate::store::check_copy(from)
+                .map_err(|error| format!("the backup's store is no good: {error}"))?;
             place::put(from, &to, 0o600).map_err(|error| format!("{}: {error}", to.display()))?;
         }
         renew(&collect, &deliver).map_err(|error| format!("a new numbering cannot be begun: {error}"))?;
@@ -279,7 +285,8 @@ impl Unpacked<'_> {
             new_machine,
         };
         let put = |from: &Path, to: &Path, mode: u32| {
-            place::put(from, to, mode).map_err(|error| format!("{} cannot be put in its place: {error}", to.display()))
+            place::put(from, to, mode)
+                .map_err(|error| format!("{} cannot be put in its place: {error}", to.display()))
         };
         for (entry, from) in self.manifest.files.iter().zip(self.files) {
             let (to, mode) = match entry.kind {
@@ -303,7 +310,8 @@ impl Unpacked<'_> {
             if new_machine {
                 let seal = self.config.keys.seal(&credentials()).map_err(|error| error.to_string())?;
                 let staged = self.workshop.path("keyring");
-                ring.save(&staged, &seal).map_err(|error| format!("the meter keys cannot be sealed: {error}"))?;
+                ring.save(&staged, &seal)
+                    .map_err(|error| format!("the meter keys cannot be sealed: {error}"))?;
                 put(&staged, to, 0o600)?;
             } else if let Some(from) = self.find(Kind::Keyring) {
                 put(from, to, 0o600)?;

@@ -124,10 +124,11 @@ pub(super) fn say(consumption: Quantity) -> String {
             let tenths = consumption.value.in_units_of(-4).unwrap_or_default();
             Decimal::new(tenths, -1).map_or_else(String::new, |litres| format!("{litres} l"))
         }
-        _ => consumption.value.in_units_of(-3).and_then(|value| Decimal::new(value, -3)).map_or_else(
-            String::new,
-            |value| Quantity { unit: consumption.unit, value }.to_string(),
-        ),
+        _ => consumption
+            .value
+            .in_units_of(-3)
+            .and_then(|value| Decimal::new(value, -3))
+            .map_or_else(String::new, |value| Quantity { unit: consumption.unit, value }.to_string()),
     }
 }
 

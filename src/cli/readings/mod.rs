@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::common::{
     Colour, Common, Table, Zone, ask_collect, before, finish, now, open_store, print, print_json, span,
 };
-use super::known::{self, Names};
 use super::exit;
+use super::known::{self, Names};
 use crate::collector::checkpoint::read_meters;
 use crate::config::Config;
 use crate::halves::questions::OfCollect;
@@ -105,8 +105,11 @@ impl Readings {
         known.extend(remembered(reader).map_err(store)?);
         let names = Names::new(&list, known);
         let meter = names.find(&self.meter)?;
-        let rows: BTreeMap<Hour, HourRow> =
-            rows.into_iter().filter(|((of, _), _)| *of == meter).map(|((_, hour), row)| (hour, row)).collect();
+        let rows: BTreeMap<Hour, HourRow> = rows
+            .into_iter()
+            .filter(|((of, _), _)| *of == meter)
+            .map(|((_, hour), row)| (hour, row))
+            .collect();
         let register = hours::role(&rows, self.register.as_ref());
         if let (Some(wanted), None, false) = (&self.register, &register, rows.is_empty()) {
             let there: BTreeSet<&str> =
@@ -162,7 +165,8 @@ fn remembered(reader: &CollectReader) -> Result<Vec<MeterId>, StoreError> {
     let mut meters = Vec::new();
     for part in [Part::Meters, Part::MetersSince] {
         let bytes = reader.part(part)?.unwrap_or_default();
-        meters.extend(read_meters(&bytes).filter_map(|entry| entry.meter.to_string().parse::<MeterId>().ok()));
+        meters
+            .extend(read_meters(&bytes).filter_map(|entry| entry.meter.to_string().parse::<MeterId>().ok()));
     }
     Ok(meters)
 }
@@ -176,7 +180,10 @@ impl Report {
         }
         text.push('\n');
         if self.missing == self.hours.len() {
-            text.push_str(&format!("No row in the last {} hours: `vesigate meters` may say why\n", self.hours.len()));
+            text.push_str(&format!(
+                "No row in the last {} hours: `vesigate meters` may say why\n",
+                self.hours.len()
+            ));
             return text;
         }
         for line in self.hours.chunks(72) {
@@ -192,7 +199,8 @@ impl Report {
             };
             close(&mut table, &mut gap);
             let mark = if line.estimated { "~" } else { "" };
-            let used = line.consumption.map_or_else(String::new, |used| format!("{mark}{}", hours::say(used)));
+            let used =
+                line.consumption.map_or_else(String::new, |used| format!("{mark}{}", hours::say(used)));
             table.row(
                 vec![
                     zone.hour(line.boundary.time()),
@@ -202,8 +210,16 @@ impl Report {
                     line.rssi_dbm.map_or_else(String::new, |rssi| rssi.to_string()),
                     match line.offset_s.unwrap_or_default() {
                         0 => line.codes.join(" "),
-                        early if early < 0 => format!("read {} before {}", span(early.unsigned_abs().into()), line.codes.join(" ")),
-                        late => format!("read {} after {}", span(late.unsigned_abs().into()), line.codes.join(" ")),
+                        early if early < 0 => format!(
+                            "read {} before {}",
+                            span(early.unsigned_abs().into()),
+                            line.codes.join(" ")
+                        ),
+                        late => format!(
+                            "read {} after {}",
+                            span(late.unsigned_abs().into()),
+                            line.codes.join(" ")
+                        ),
                     },
                 ],
                 None,

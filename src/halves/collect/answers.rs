@@ -29,9 +29,11 @@ impl Half {
             }
             OfCollect::Tap { after } => {
                 let now = self.daemon.world.clock.uptime();
-                return Answer::of(&self.tap.page(after, now, &self.receivers.names(), |at| {
-                    self.collector.calendar().place(at)
-                }));
+                return Answer::of(
+                    &self
+                        .tap
+                        .page(after, now, &self.receivers.names(), |at| self.collector.calendar().place(at)),
+                );
             }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
             OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),

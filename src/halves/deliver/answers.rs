@@ -20,7 +20,8 @@ impl Half {
             OfDeliver::Outbox => {
                 let (store, uplink) = (self.shared.store.borrow(), self.shared.status.borrow());
                 let streams = reports::streams(self.reader.as_ref(), Some(store.view()), uplink.as_ref());
-                streams.map_or_else(|error| Answer::Refused(error.to_string()), |streams| Answer::of(&streams))
+                streams
+                    .map_or_else(|error| Answer::Refused(error.to_string()), |streams| Answer::of(&streams))
             }
             OfDeliver::Unpark { stream, seq } => {
                 let asked = self.uplink.as_ref().is_some_and(|uplink| uplink.unpark.ask(*stream, *seq));

@@ -158,11 +158,9 @@ impl DeliverStore {
 /// How far the portal has a stream.
 pub(super) fn cursor(connection: &Connection, stream: Stream) -> Result<Option<Cursor>, StoreError> {
     let row: Option<(String, i64, i64)> = connection
-        .query_row(
-            "SELECT epoch, seq, generation FROM cursor WHERE stream = ?1",
-            [stream.as_str()],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )
+        .query_row("SELECT epoch, seq, generation FROM cursor WHERE stream = ?1", [stream.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .optional()?;
     Ok(row.and_then(|(epoch, seq, generation)| {
         let seq = Seq::new(seq.cast_unsigned());
