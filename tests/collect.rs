@@ -1,4 +1,4 @@
-//! The receiving half in one process: a virtual iM871A on a pseudo-terminal, the real serial loop, the collector, the
+//! The receiving half in one process: a virtual dongle on a pseudo-terminal, the real serial loop, the collector, the
 //! store.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -7,12 +7,27 @@ mod site;
 
 use std::time::Duration;
 
+use emulator::dongle::Kind;
 use messages::batch::Record;
 use messages::event::{Reception, Refusal};
 use messages::reading::{Code, Role};
 use site::{Site, meter};
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn every_kind_of_dongle_brings_readings() {
+    for &kind in Kind::all() {
+        let mut site = Site::with_dongle("2026-11-24T00:30:00Z", &[], kind).await;
+        site.add_key(meter()).await;
+        for minute in 0..3 {
+            site.send(meter(), 1000 + minute, 0).await;
+            site.pass(MINUTE).await;
+        }
+        assert_eq!(site.status().await.telegrams.accepted, 3, "{kind:?}");
+        assert!(!site::rows(&site.stop().await).is_empty(), "{kind:?}");
+    }
+}
 
 #[tokio::test]
 async fn telegrams_become_rows_of_their_hours() {

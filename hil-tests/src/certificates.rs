@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 
 /// A certificate and its private key, as files.
@@ -101,13 +102,23 @@ impl Authority {
         path
     }
 
-    fn sign(
+    /// A client's certificate (PEM) for a request, whose signature is checked.
+    #[must_use]
+    pub fn answer(&self, request: &str, name: &str, years: Years) -> String {
+        let mut request = CertificateSigningRequestParams::from_pem(request).unwrap();
+        request.params = CertificateParams::new(Vec::new()).unwrap();
+        self.fill(&mut request.params, name, years, ExtendedKeyUsagePurpose::ClientAuth);
+        request.signed_by(&self.issuer).unwrap().pem()
+    }
+
+    /// Gives the serial number.
+    fn fill(
         &self,
-        mut params: CertificateParams,
+        params: &mut CertificateParams,
         name: &str,
         years: Years,
         purpose: ExtendedKeyUsagePurpose,
-    ) -> Identity {
+    ) -> u64 {
         let serial = self.issued.get() + 1;
         self.issued.set(serial);
         params.serial_number = Some(SerialNumber::from(serial));
@@ -116,6 +127,17 @@ impl Authority {
         params.extended_key_usages.push(purpose);
         params.use_authority_key_identifier_extension = true;
         (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+        serial
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        name: &str,
+        years: Years,
+        purpose: ExtendedKeyUsagePurpose,
+    ) -> Identity {
+        let serial = self.fill(&mut params, name, years, purpose);
         let key = KeyPair::generate().unwrap();
         let stem = format!("{}-{serial}", self.name);
         let identity = Identity {

@@ -278,6 +278,15 @@ impl Gateway {
         }
     }
 
+    /// Waits until its receivers listen: what is sent before that is lost.
+    pub async fn listens(&self) {
+        let receives = |status: &Value| {
+            let receivers = status["receivers"].as_array();
+            receivers.is_some_and(|all| all.iter().all(|receiver| receiver["state"] == "receiving"))
+        };
+        self.reports("collect", "receivers that listen", receives).await;
+    }
+
     /// Waits until a problem of this kind runs; gives its text.
     pub async fn has_problem(&self, half: &str, kind: &str) -> String {
         let status = self

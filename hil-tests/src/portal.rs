@@ -138,6 +138,11 @@ impl Portal {
         self.shared.records.lock().unwrap()
     }
 
+    /// Forgets the last `status`, to see the next one.
+    pub fn forget_status(&self) {
+        self.shared.records.lock().unwrap().status = None;
+    }
+
     /// A backup.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

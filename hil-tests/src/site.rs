@@ -44,10 +44,16 @@ impl Site {
         Self { clock: Some(FastClock::new(crate::clock::START, speed)), ..Self::new() }
     }
 
-    /// A place with the machine's own clock.
+    /// A place with the machine's own clock. Its dongle is of the kind that the environment's `VESI_DONGLE` says, so that
+    /// everything can be tried with any kind.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_dongle(Kind::Im871a)
+        let named = std::env::var("VESI_DONGLE").ok();
+        let kind = named.map_or(Kind::Im871a, |name| {
+            let kind = Kind::all().iter().find(|kind| kind.name() == name);
+            *kind.unwrap_or_else(|| panic!("VESI_DONGLE: there is no {name}"))
+        });
+        Self::with_dongle(kind)
     }
 
     /// The same with another kind of dongle.
@@ -123,14 +129,14 @@ impl Site {
             text,
             "[gateway]\nutility = \"{}\"\nname = \"{}\"\ndata_dir = \"{}\"\n{}\n\n\
              [status]\nsockets = \"{}\"\n\n\
-             [[receiver]]\npath = \"{}\"\nkind = \"{}\"\n\n",
+             [[receiver]]\npath = \"{}\"\n{}\n",
             name.utility(),
             name.name(),
             path("data"),
             self.gateway_lines,
             path("run"),
             self.dongle.link().display(),
-            self.kind.name(),
+            self.kind.configuration(),
         );
         if self.path("meters.csv").exists() {
             let _ = write!(text, "[meters]\nfile = \"{}\"\n\n", path("meters.csv"));

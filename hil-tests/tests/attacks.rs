@@ -36,6 +36,7 @@ impl Street {
         // A leak is mailed, and so recorded, at once: a forged one would be seen.
         site.settle(&town, &["[alarm]\nleak = { after = \"0 s\" }"]).await;
         let collect = Gateway::start(&site, Half::Collect).await;
+        collect.listens().await;
         Self { site, collect, town }
     }
 
@@ -220,6 +221,7 @@ async fn what_was_recorded_before_a_meter_proved_its_telegrams_is_refused_until_
     // A restart forgets nothing that was stored.
     assert!(street.collect.stop().await.success());
     street.collect = Gateway::start(&street.site, Half::Collect).await;
+    street.collect.listens().await;
     street.hear(&less_protected(&mut meter, number, Protected::BySession)).await;
     assert_eq!(street.heard(1).await["refused"]["downgraded"], 1);
     let status = street.collect.status().await.unwrap();

@@ -11,6 +11,7 @@ use emulator::event::{Event, Trouble};
 use emulator::town::Town;
 use hil_tests::chance::Chance;
 use hil_tests::clock::START;
+use hil_tests::portal::Records;
 use hil_tests::store::Store;
 use hil_tests::{Air, Broker, Gateway, Half, Portal, SOON, Site, SmtpServer, until};
 use messages::batch::Stream;
@@ -119,6 +120,9 @@ async fn on_a_read_only_disk_alarms_still_go_out_and_rows_wait() {
     let air = site.play(town);
     collect.has_problem("collect", "disk_read_only").await;
     post.receives(1, LONG).await;
+    // Rows go out, too, from memory; nothing of them is stored here.
+    let from_memory = |records: &Records| (records.from_memory(Stream::Readings) > 0).then_some(());
+    portal.has_within(LONG, "rows from memory", from_memory).await;
     let pid = collect.pid().to_string();
     let mut mount = Command::new("nsenter");
     mount.args(["--target", &pid, "--mount", "mount", "-o", "remount,rw,bind", &data]);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use messages::reading::{Checked, Code, Extremes, HourRow, Minutes, Register, Role};
+use messages::reading::{Code, Extremes, HourRow, Minutes, Register, Registers};
 use messages::{Hour, MeterId, Time};
 
 pub mod facts;
@@ -28,9 +28,9 @@ pub struct HourKeeper {
     /// The last boundary that has a row of this run.
     written: Option<i64>,
     /// The hour whose boundary has passed less than [`GRACE`] ago.
-    closing: Option<Open>,
+    closing: Option<Box<Open>>,
     /// The running hour.
-    running: Option<Open>,
+    running: Option<Box<Open>>,
 }
 
 /// A reading, and how it was heard.
@@ -55,7 +55,7 @@ struct Open {
     row: HourRow,
     minutes: BTreeMap<Code, u64>,
     /// Registers of disputed telegrams, for roles that no other has told.
-    disputed: BTreeMap<Role, Register>,
+    disputed: Registers,
 }
 
 impl HourKeeper {
@@ -109,7 +109,7 @@ impl HourKeeper {
     /// anew. A row whose boundary has passed is not made again.
     pub fn erase(&mut self, from: Time, to: Time) {
         let (from, to) = (from.unix(), to.unix());
-        let meets = |open: &mut Open| {
+        let meets = |open: &mut Box<Open>| {
             open.heard.is_some_and(|(first, last)| first < to && last >= from)
                 || (from..to).contains(&open.boundary)
         };
@@ -144,7 +144,7 @@ impl HourKeeper {
         }
         let first = self.first_row(heard, last);
         let meter = self.meter;
-        let running = self.running.get_or_insert_with(|| Open::new(meter, last + HOUR, heard.facts.checked));
+        let running = self.running.get_or_insert_with(|| Open::new(meter, last + HOUR, heard.facts));
         running.hear(heard);
         first
     }
@@ -152,7 +152,7 @@ impl HourKeeper {
     /// Rows whose time has come: two if the clock was put forward by more than an hour.
     pub fn due(&mut self, now: Time) -> impl Iterator<Item = HourRow> + use<> {
         let now = now.unix();
-        let is_due = |open: &mut Open| open.boundary + GRACE <= now;
+        let is_due = |open: &mut Box<Open>| open.boundary + GRACE <= now;
         let due = [self.closing.take_if(is_due), self.running.take_if(is_due)];
         due.map(|open| open.and_then(|open| self.finish(open))).into_iter().flatten()
     }
@@ -165,7 +165,7 @@ impl HourKeeper {
     }
 
     /// `None` if this run has written the row before.
-    fn finish(&mut self, open: Open) -> Option<HourRow> {
+    fn finish(&mut self, open: Box<Open>) -> Option<HourRow> {
         if self.written.is_some_and(|written| written >= open.boundary) {
             return None;
         }
@@ -181,7 +181,7 @@ impl HourKeeper {
         if !missing || !begins || heard.disputed || heard.at >= last + LATEST_FIRST {
             return None;
         }
-        let mut open = Open::new(self.meter, last, heard.facts.checked);
+        let mut open = Open::new(self.meter, last, heard.facts);
         open.registers(heard);
         self.finish(open)
     }
@@ -191,7 +191,7 @@ impl HourKeeper {
 #[must_use]
 pub fn row_of_one(meter: MeterId, boundary: Time, facts: &Facts, at: Time, rssi: Option<i16>) -> HourRow {
     let (boundary, heard) = (boundary.unix(), Heard { facts, at: at.unix(), rssi, disputed: false });
-    let mut open = Open::new(meter, boundary, facts.checked);
+    let mut open = Open::new(meter, boundary, facts);
     if heard.at < boundary {
         open.hear(&heard);
     } else {
@@ -201,10 +201,12 @@ pub fn row_of_one(meter: MeterId, boundary: Time, facts: &Facts, at: Time, rssi:
 }
 
 impl Open {
-    fn new(meter: MeterId, boundary: i64, checked: Checked) -> Self {
+    /// Boxed, since of the two that a meter may have open it mostly has one.
+    fn new(meter: MeterId, boundary: i64, first: &Facts) -> Box<Self> {
         let time = Time::from_unix(boundary).unwrap_or(Time::MAX);
-        let row = HourRow::new(meter, Hour::at_or_before(time), checked);
-        Self { boundary, heard: None, row, minutes: BTreeMap::new(), disputed: BTreeMap::new() }
+        let mut row = HourRow::new(meter, Hour::at_or_before(time), first.checked);
+        row.registers = Registers::with_capacity(first.registers.len());
+        Box::new(Self { boundary, heard: None, row, minutes: BTreeMap::new(), disputed: Registers::new() })
     }
 
     /// Everything a reading of the hour before the boundary says.

@@ -36,6 +36,17 @@ impl Receiver {
         receivers
     }
 
+    fn read(section: &Section<'_>) -> Option<Self> {
+        section.missing("path", "write path = \"/dev/serial/by-id/...\"");
+        let path = section.path("path");
+        let kind = section.choice("kind", &ReceiverKind::WORDS).unwrap_or(ReceiverKind::Im871a);
+        let baud = Self::baud(section, kind);
+        let modes = Self::modes(section, kind);
+        let silent_after =
+            section.duration("silent_after", Duration::from_secs(60)..=Duration::from_secs(7 * 86_400));
+        Some(Self { path: path?, kind, baud: baud?, modes: modes?, silent_after })
+    }
+
     fn baud(section: &Section<'_>, kind: ReceiverKind) -> Option<u32> {
         let given: Option<u32> = section.number("baud", 300..=921_600);
         match kind.speed() {
@@ -45,28 +56,21 @@ impl Receiver {
                 }
                 Some(baud)
             }
+            Speed::Usual(baud) => Some(given.unwrap_or(baud)),
         }
     }
 
-    fn read(section: &Section<'_>) -> Option<Self> {
-        section.missing("path", "write path = \"/dev/serial/by-id/...\"");
-        let path = section.path("path");
-        let kind = section.choice("kind", &ReceiverKind::WORDS).unwrap_or(ReceiverKind::Im871a);
-        let baud = Self::baud(section, kind);
-        let modes = section.choice(
-            "modes",
-            &[
-                ("c+t", Modes::CAndT),
-                ("t", Modes::T),
-                ("c-a", Modes::CFormatA),
-                ("c-b", Modes::CFormatB),
-                ("s", Modes::S),
-                ("s-m", Modes::SM),
-            ],
-        );
-        let silent_after =
-            section.duration("silent_after", Duration::from_secs(60)..=Duration::from_secs(7 * 86_400));
-        Some(Self { path: path?, kind, baud: baud?, modes: modes.unwrap_or(Modes::CAndT), silent_after })
+    fn modes(section: &Section<'_>, kind: ReceiverKind) -> Option<Modes> {
+        let words: Vec<(&str, Modes)> = Modes::WORDS
+            .into_iter()
+            .filter(|(_, modes)| modes.is_narrowband() == kind.is_narrowband())
+            .collect();
+        let modes = section.choice("modes", &words);
+        if modes.is_none() && !section.has("modes") && !kind.is_narrowband() {
+            return Some(Modes::CAndT);
+        }
+        section.missing("modes", "write the channel, such as modes = \"n-a\"");
+        modes
     }
 }
 
@@ -75,6 +79,10 @@ impl Receiver {
 pub enum ReceiverKind {
     /// IMST iM871A-USB.
     Im871a,
+    /// Amber (Wuerth) AMB8465-M, AMB8665-M, Metis-II.
+    Amb8465,
+    /// Amber (Wuerth) AMB3665.
+    Amb3665,
 }
 
 /// At which speed a kind of dongle speaks, in baud.
@@ -82,16 +90,25 @@ pub enum ReceiverKind {
 enum Speed {
     /// This one.
     Only(u32),
+    /// This one, unless somebody changed it.
+    Usual(u32),
 }
 
 impl ReceiverKind {
     /// All of them, by the words of the configuration.
-    const WORDS: [(&'static str, Self); 1] = [("im871a", Self::Im871a)];
+    const WORDS: [(&'static str, Self); 3] =
+        [("im871a", Self::Im871a), ("amb8465", Self::Amb8465), ("amb3665", Self::Amb3665)];
 
     const fn speed(self) -> Speed {
         match self {
             Self::Im871a => Speed::Only(57_600),
+            Self::Amb8465 | Self::Amb3665 => Speed::Usual(9_600),
         }
+    }
+
+    /// Whether it is for 169 MHz, not for 868.
+    fn is_narrowband(self) -> bool {
+        self == Self::Amb3665
     }
 
     /// Its word in the configuration.
@@ -116,4 +133,38 @@ pub enum Modes {
     S,
     /// S1-m only.
     SM,
+    /// N1a only.
+    Na,
+    /// N1b only.
+    Nb,
+    /// N1c only.
+    Nc,
+    /// N1d only.
+    Nd,
+    /// N1e only.
+    Ne,
+    /// N1f only.
+    Nf,
+}
+
+impl Modes {
+    /// All of them, by the words of the configuration.
+    const WORDS: [(&'static str, Self); 12] = [
+        ("c+t", Self::CAndT),
+        ("t", Self::T),
+        ("c-a", Self::CFormatA),
+        ("c-b", Self::CFormatB),
+        ("s", Self::S),
+        ("s-m", Self::SM),
+        ("n-a", Self::Na),
+        ("n-b", Self::Nb),
+        ("n-c", Self::Nc),
+        ("n-d", Self::Nd),
+        ("n-e", Self::Ne),
+        ("n-f", Self::Nf),
+    ];
+
+    fn is_narrowband(self) -> bool {
+        matches!(self, Self::Na | Self::Nb | Self::Nc | Self::Nd | Self::Ne | Self::Nf)
+    }
 }

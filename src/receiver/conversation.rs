@@ -12,6 +12,8 @@
 //!
 //! No two of the last three come closer than 60 s, since dongles are known that hang after frequent resets.
 
+mod giving_up;
+
 use std::time::{Duration, Instant};
 
 use super::{
@@ -24,7 +26,6 @@ use super::{
 const REST: Duration = Duration::from_secs(1);
 /// No two resets, and no two doubts about its settings, come closer than this.
 const BETWEEN_RESETS: Duration = Duration::from_secs(60);
-const OPENINGS_UNTIL_STUCK: u8 = 3;
 
 #[derive(Debug)]
 pub(super) struct Conversation<S> {
@@ -114,6 +115,11 @@ impl<S: Copy> Conversation<S> {
         self.counters
     }
 
+    /// See [`Dongle::silent_after`](super::Dongle::silent_after).
+    pub(super) fn silent_after(&mut self, limit: Duration) {
+        self.quiet.limit(limit);
+    }
+
     pub(super) fn opened<P: Protocol<Step = S>>(
         &mut self,
         dongle: &mut P,
@@ -195,13 +201,7 @@ impl<S: Copy> Conversation<S> {
         mut start: Start<S>,
         out: &mut Vec<Action>,
     ) {
-        let (command, answer) = match dongle.question(start.step) {
-            Question::Ask(command) => (command, None),
-            Question::Tell(command, answer) => (command, Some(answer)),
-        };
-        if !command.is_empty() {
-            out.push(Action::Write(command));
-        }
+        let answer = say(dongle, start.step, out);
         start.asked += 1;
         self.deadline = Some(now + start.patience::<P>().wait);
         self.phase = Phase::Starting(start);
@@ -250,6 +250,7 @@ impl<S: Copy> Conversation<S> {
             next = next
                 .min(service.heard.max(service.checked) + self.quiet.ask_after())
                 .min(service.heard + self.patience_with_silence(service));
+            next = P::CHECKED_EVERY.map_or(next, |every| next.min(service.checked + every));
         }
         // Whatever was just done about an overdue silence, the next look has time until then.
         self.deadline = Some(next.max(now + REST));
@@ -282,7 +283,7 @@ impl<S: Copy> Conversation<S> {
                 let before = Service { set_up_again: service.set_up_again + 1, ..service };
                 self.set_up_again(dongle, now, before, out);
             }
-            (None, Some(step)) if unproven >= self.quiet.ask_after() => {
+            (None, Some(step)) if unproven >= self.quiet.ask_after() || service.is_old::<P>(now) => {
                 self.inquire(dongle, now, service, Inquiry { step, asked: 0 }, out);
             }
             _ => self.serve(dongle, now, service),
@@ -297,13 +298,7 @@ impl<S: Copy> Conversation<S> {
         mut inquiry: Inquiry<S>,
         out: &mut Vec<Action>,
     ) {
-        let (command, answer) = match dongle.question(inquiry.step) {
-            Question::Ask(command) => (command, None),
-            Question::Tell(command, answer) => (command, Some(answer)),
-        };
-        if !command.is_empty() {
-            out.push(Action::Write(command));
-        }
+        let answer = say(dongle, inquiry.step, out);
         inquiry.asked = inquiry.asked.saturating_add(1);
         self.deadline = Some(now + P::IN_SERVICE.wait);
         self.phase = Phase::Serving(Service { inquiry: Some(inquiry), ..service });
@@ -353,7 +348,7 @@ impl<S: Copy> Conversation<S> {
     ) {
         let Telegram { bytes, crcs, mut link_mode, rssi_dbm, doubtful } = telegram;
         self.counters.frames += 1;
-        self.counters.last_heard = Some(heard_at);
+        (self.counters.last_heard, self.counters.deaf) = (Some(heard_at), None);
         self.quiet.heard(heard_at);
         self.silence = Silence::default();
         match &mut self.phase {
@@ -374,73 +369,23 @@ impl<S: Copy> Conversation<S> {
             self.inquire(dongle, now, service, Inquiry { step, asked: 0 }, out);
         }
     }
+}
 
-    // Giving up
-
-    fn unanswered<P: Protocol<Step = S>>(&mut self, dongle: &mut P, now: Instant, out: &mut Vec<Action>) {
-        if !self.may_reset(now) {
-            self.phase = Phase::Resting;
-            self.deadline = Some(now + REST);
-            return;
-        }
-        if matches!(self.phase, Phase::Serving(_) | Phase::Starting(Start { before: Some(_), .. })) {
-            self.reset(now, Fault::StoppedAnswering, out);
-        } else if !self.restart(dongle, now, out) {
-            self.unanswered = self.unanswered.saturating_add(1);
-            let stuck = self.unanswered >= OPENINGS_UNTIL_STUCK;
-            self.reset(now, if stuck { Fault::Stuck } else { Fault::NoAnswer }, out);
-        }
-    }
-
-    fn deaf<P: Protocol<Step = S>>(
-        &mut self,
-        dongle: &mut P,
-        now: Instant,
-        silence: Duration,
-        out: &mut Vec<Action>,
-    ) {
-        if !self.silence.reopened || !self.restart(dongle, now, out) {
-            self.silence.reopened = true;
-            self.reset(now, Fault::Deaf { hours: silence.as_secs() / 3600 }, out);
-        }
-    }
-
-    /// Tells it to restart, and sets it up once it has. `false` if that was done already in this silence, if it has no such
-    /// command, or if what is at the other end may be something else.
-    fn restart<P: Protocol<Step = S>>(&mut self, dongle: &P, now: Instant, out: &mut Vec<Action>) -> bool {
-        let Some(command) = dongle.reset().filter(|_| self.familiar && !self.silence.restarted) else {
-            return false;
-        };
-        self.silence.restarted = true;
-        self.counters.restarts += 1;
-        self.last_reset = Some(now);
-        self.quiet.interrupted();
+/// Sends what belongs to a step. Gives the answer if none is to come.
+fn say<P: Protocol>(dongle: &mut P, step: P::Step, out: &mut Vec<Action>) -> Option<Answer<P::Step>> {
+    let (command, answer) = match dongle.question(step) {
+        Question::Ask(command) => (command, None),
+        Question::Tell(command, answer) => (command, Some(answer)),
+    };
+    if !command.is_empty() {
         out.push(Action::Write(command));
-        self.phase = Phase::Resting;
-        self.deadline = Some(now + P::BOOT);
-        true
     }
+    answer
+}
 
-    /// Asking again would not change the answer: not before the next reset is allowed.
-    fn refuse(&mut self, now: Instant, fault: Fault, out: &mut Vec<Action>) {
-        match self.last_reset.map(|last| last + BETWEEN_RESETS) {
-            Some(allowed) if now < allowed => {
-                self.phase = Phase::Resting;
-                self.deadline = Some(allowed);
-            }
-            _ => self.reset(now, fault, out),
-        }
-    }
-
-    fn may_reset(&self, now: Instant) -> bool {
-        self.last_reset.is_none_or(|last| now >= last + BETWEEN_RESETS)
-    }
-
-    fn reset(&mut self, now: Instant, fault: Fault, out: &mut Vec<Action>) {
-        self.last_reset = Some(now);
-        self.phase = Phase::Closed;
-        self.deadline = None;
-        out.push(Action::Reopen(fault));
+impl<S> Service<S> {
+    fn is_old<P: Protocol<Step = S>>(&self, now: Instant) -> bool {
+        P::CHECKED_EVERY.is_some_and(|every| now.saturating_duration_since(self.checked) >= every)
     }
 }
 

@@ -1,6 +1,10 @@
 //! What every kind of dongle has in common.
 
-use std::{fmt, fmt::Write as _, time::Instant};
+use std::{
+    fmt,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use arrayvec::{ArrayString, ArrayVec};
 
@@ -14,6 +18,9 @@ use super::{Fault, RawFrame};
 pub trait Dongle: Send + Sync {
     /// The line's speed in baud. Always 8 data bits, no parity, one stop bit, no flow control.
     fn baud(&self) -> u32;
+
+    /// Sets after how long without any telegram it counts as deaf, in place of what is usual at the site.
+    fn silent_after(&mut self, limit: Duration);
 
     /// The port is open and its input is drained: begin the conversation from its start.
     fn opened(&mut self, now: Instant, out: &mut Vec<Action>);
@@ -31,6 +38,10 @@ pub trait Dongle: Send + Sync {
 impl<D: Dongle + ?Sized> Dongle for Box<D> {
     fn baud(&self) -> u32 {
         (**self).baud()
+    }
+
+    fn silent_after(&mut self, limit: Duration) {
+        (**self).silent_after(limit);
     }
 
     fn opened(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -150,6 +161,8 @@ pub struct Counters {
     pub partial_frames: u64,
     /// Times a dongle that had been ready was set up again.
     pub restarts: u64,
+    /// How many minutes it had heard nothing when it was found to be deaf; `None` again with the next telegram.
+    pub deaf: Option<u64>,
     /// When the last telegram was heard.
     pub last_heard: Option<Instant>,
 }

@@ -67,13 +67,14 @@ pub enum Fault {
         "the receiver stopped answering and is being started again: nothing to do unless it happens often"
     )]
     StoppedAnswering,
-    /// It answers and keeps its settings, but hears nothing where it used to hear meters.
+    /// It answers, or cannot be asked, but hears nothing where it used to hear meters.
     #[error(
-        "the receiver answers but has heard no meter for {hours} h: check its antenna, then unplug it for ten seconds"
+        "the receiver has heard no meter for {}: check its antenna, then unplug it for ten seconds",
+        if *minutes < 120 { format!("{minutes} min") } else { format!("{} h", minutes / 60) }
     )]
     Deaf {
-        /// Full hours of silence.
-        hours: u64,
+        /// Full minutes of silence.
+        minutes: u64,
     },
     /// It is another module than configured.
     #[error(
@@ -83,6 +84,17 @@ pub enum Fault {
         /// The module type it reported.
         module_type: u8,
     },
+    /// It speaks as configured, but is another kind.
+    #[error("the receiver is an {is}: configure that kind")]
+    WrongKind {
+        /// What it is.
+        is: &'static str,
+    },
+    /// Its permanent settings let it sleep between telegrams.
+    #[error(
+        "the receiver is set to sleep, and hears nothing meanwhile: turn auto sleep off in its memory with the maker's own tool"
+    )]
+    Sleeps,
     /// The firmware cannot do what is configured.
     #[error(
         "firmware {}.{} cannot listen for C1 and T1 at once (1.4 is the first that can): update the receiver, or configure one link mode",
@@ -95,4 +107,15 @@ pub enum Fault {
     /// It confirmed the settings and then did not have them.
     #[error("the receiver did not take its settings: unplug it for ten seconds; if it stays so, replace it")]
     SettingsRefused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_told_in_minutes_then_in_hours() {
+        let text = |minutes| Fault::Deaf { minutes }.to_string();
+        assert!(text(119).contains("for 119 min:") && text(125).contains("for 2 h:"), "{}", text(125));
+    }
 }

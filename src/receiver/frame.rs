@@ -91,6 +91,8 @@ pub enum LinkMode {
     T1,
     /// Compact mode, 868.95 MHz, 100 kchip/s, not coded.
     C1,
+    /// Narrowband mode, 169 MHz.
+    N1,
 }
 
 /// What a receiver is told to listen for.

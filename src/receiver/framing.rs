@@ -24,6 +24,8 @@ pub(super) trait Framing {
 pub(super) enum Found<M> {
     /// A message of so many bytes.
     Whole { message: M, length: usize },
+    /// A message of so many bytes, unless what follows shows that it is none. Taken if nothing does follow.
+    Likely { message: M, length: usize },
     /// A message begins here; its end has not come.
     Incomplete,
     /// A message of a wrong checksum, or only noise that looks like one: so many bytes can be no other message's beginning.
@@ -52,12 +54,21 @@ pub(super) struct Deframer {
     last_byte: Option<Instant>,
     /// What is incomplete will stay so.
     overdue: bool,
+    /// That has been counted.
+    gave_up: bool,
     noise: Noise,
 }
 
 impl Deframer {
     pub(super) fn new() -> Self {
-        Self { buffer: ArrayVec::new(), used: 0, last_byte: None, overdue: false, noise: Noise::default() }
+        Self {
+            buffer: ArrayVec::new(),
+            used: 0,
+            last_byte: None,
+            overdue: false,
+            gave_up: false,
+            noise: Noise::default(),
+        }
     }
 
     /// Forgets what it saw, but not what it counted.
@@ -93,19 +104,16 @@ impl Deframer {
     /// From now on, until all is looked at, an incomplete message counts as broken, and messages behind its false or broken
     /// beginning come out. Nothing happens before its rest is overdue.
     pub(super) fn give_up<F: Framing>(&mut self, now: Instant) {
-        if self.gives_up_at::<F>().is_some_and(|due| now >= due) {
-            self.noise.partial_frames += 1;
-            self.overdue = true;
-        }
+        self.overdue |= self.gives_up_at::<F>().is_some_and(|due| now >= due);
     }
 
     /// The next message, and when its last byte came.
     pub(super) fn next<'a, F: Framing>(&'a mut self, framing: &mut F) -> Option<(Instant, F::Message<'a>)> {
-        let Self { buffer, used, last_byte, overdue, noise } = self;
+        let Self { buffer, used, last_byte, overdue, gave_up, noise } = self;
         loop {
             let rest = buffer.get(*used..).unwrap_or_default();
             if rest.is_empty() {
-                *overdue = false;
+                (*overdue, *gave_up) = (false, false);
                 return None;
             }
             let skipped = match framing.look(rest) {
@@ -113,8 +121,16 @@ impl Deframer {
                     *used += length.max(1);
                     return last_byte.map(|last| (last, message));
                 }
+                Found::Likely { message, length } if *overdue => {
+                    *used += length.max(1);
+                    return last_byte.map(|last| (last, message));
+                }
+                Found::Likely { .. } => return None,
                 Found::Incomplete if !*overdue => return None,
-                Found::Incomplete => 1,
+                Found::Incomplete => {
+                    noise.partial_frames += u64::from(!std::mem::replace(gave_up, true));
+                    1
+                }
                 Found::Garbage { length } => length.max(1),
                 Found::BadChecksum { length } => {
                     noise.bad_checksums += 1;

@@ -1,6 +1,6 @@
 //! Framing and conversation of one dongle put together: what the public types of all kinds are made of.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     Action, Counters,
@@ -22,6 +22,10 @@ pub(super) struct Machine<P: Protocol> {
 impl<P: Protocol> Machine<P> {
     pub(super) fn new(protocol: P) -> Self {
         Self { protocol, deframer: Deframer::new(), conversation: Conversation::new(), wake: None }
+    }
+
+    pub(super) fn silent_after(&mut self, limit: Duration) {
+        self.conversation.silent_after(limit);
     }
 
     pub(super) fn opened(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -85,6 +89,10 @@ macro_rules! dongle {
             fn baud(&self) -> u32 {
                 let $this = self;
                 $baud
+            }
+
+            fn silent_after(&mut self, limit: std::time::Duration) {
+                self.machine.silent_after(limit);
             }
 
             fn opened(&mut self, now: std::time::Instant, out: &mut Vec<$crate::receiver::Action>) {

@@ -4,6 +4,7 @@
 //! come out. One loop ([`port::run`]) drives any of them over a serial line. Every byte of that line is hostile: it is
 //! counted and skipped, never trusted, and nothing here logs above `debug` because of it.
 
+pub mod amber;
 mod conversation;
 mod dongle;
 mod fault;
@@ -18,6 +19,7 @@ mod quiet;
 #[cfg(test)]
 mod simulation;
 
+pub use amber::{Amb3665, Amb8465, Channel};
 pub use dongle::{Action, CommandBytes, Counters, Dongle, Firmware, Info};
 pub use fault::Fault;
 pub use frame::{FrameBytes, FrameTooLong, LinkCrcs, LinkMode, Listen, RawFrame};

@@ -16,6 +16,8 @@ pub(super) trait Protocol: Framing {
     const PROBING: Patience = Patience { times: 3, wait: Duration::from_millis(500) };
     /// And of one in service, whose telegrams may be in the way.
     const IN_SERVICE: Patience = Patience { times: 2, wait: Duration::from_secs(2) };
+    /// How often it is asked even if telegrams come, where they may come from a dongle that has lost its settings.
+    const CHECKED_EVERY: Option<Duration> = None;
     /// How long it takes to start after [`reset`](Self::reset).
     const BOOT: Duration = Duration::from_secs(3);
 

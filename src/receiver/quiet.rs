@@ -27,11 +27,25 @@ pub(super) struct Quiet {
     next: usize,
     longest: Duration,
     last: Option<Instant>,
+    /// What somebody who knows the site has set.
+    limit: Option<Duration>,
 }
 
 impl Quiet {
     pub(super) fn new() -> Self {
-        Self { gaps: [Duration::ZERO; KEPT], known: 0, next: 0, longest: Duration::ZERO, last: None }
+        Self {
+            gaps: [Duration::ZERO; KEPT],
+            known: 0,
+            next: 0,
+            longest: Duration::ZERO,
+            last: None,
+            limit: None,
+        }
+    }
+
+    /// Deaf is who hears nothing for so long.
+    pub(super) fn limit(&mut self, limit: Duration) {
+        self.limit = Some(limit);
     }
 
     /// A telegram was heard.
@@ -61,6 +75,9 @@ impl Quiet {
     }
 
     pub(super) fn deaf_after(&self) -> Duration {
+        if let Some(limit) = self.limit {
+            return limit;
+        }
         if self.known < ENOUGH_FOR_DEAF {
             return DAY;
         }

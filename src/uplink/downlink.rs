@@ -127,6 +127,7 @@ impl Session {
         }
         self.refusal();
         self.renew_applied();
+        self.renewal.look_again();
         self.downlink.overdue =
             (self.downlink.applied().behind > 0).then(|| Instant::now().checked_add(OVERDUE)).flatten();
     }

@@ -6,10 +6,12 @@
 
 mod downlink;
 mod home_assistant;
+mod identity;
 mod jobs;
 mod memory;
 mod mqtt;
 mod outbox;
+mod renewal;
 mod report;
 mod sending;
 mod session;
@@ -38,6 +40,8 @@ pub struct Setup {
     pub home_assistant: Option<config::HomeAssistant>,
     /// Where collect keeps its store.
     pub collect_dir: PathBuf,
+    /// Where this half keeps what it writes: renewed certificates, too.
+    pub deliver_dir: PathBuf,
     /// Where collect listens.
     pub collect_sockets: PathBuf,
     /// Where the service manager puts secrets.
@@ -61,6 +65,7 @@ impl Setup {
             config: config.uplink.clone()?,
             home_assistant: config.home_assistant.clone(),
             collect_dir: config.gateway.collect_dir(),
+            deliver_dir: config.gateway.deliver_dir(),
             collect_sockets: config.status.collect_sockets(),
             credentials,
             key,

@@ -37,6 +37,7 @@ struct Essence {
     trust: messages::status::ClockTrust,
     disk: messages::status::DiskState,
     keys: (messages::seal::PublicKey, messages::seal::PublicKey),
+    certificate: (Option<String>, Option<Time>),
 }
 
 impl Report {
@@ -72,6 +73,7 @@ impl Session {
             trust: status.clock.trust.clone(),
             disk: status.disk.state.clone(),
             keys: (status.collect_key.clone(), status.deliver_key.clone()),
+            certificate: (status.certificate_request.clone(), status.certificate_expires),
         };
         let changed = self.report.sent.as_ref().is_none_or(|(_, last)| *last != essence);
         if changed || due(self.report.sent.as_ref().map(|(then, _)| *then), EVERY) {
@@ -87,7 +89,7 @@ impl Session {
     fn status(&mut self) -> Option<Status> {
         let versions = self.report.system.get_or_insert_with(versions).clone();
         let parked = self.parked();
-        let certificate_expires = self.link.certificate_expires.and_then(Time::from_unix);
+        let certificate_expires = self.renewal.expires();
         let collect = self.report.collect.as_ref()?;
         let mut backlog = std::collections::BTreeMap::new();
         for (stream, outbox) in &self.sending.streams {
@@ -116,7 +118,7 @@ impl Session {
             config: self.downlink.applied(),
             collect_key: collect.collect_key.clone(),
             deliver_key: self.setup.key.public(),
-            certificate_request: None,
+            certificate_request: self.renewal.request(),
             certificate_expires,
             parked,
             clock: collect.clock.clone(),
@@ -159,7 +161,7 @@ impl Session {
             streams: streams.collect(),
             config: self.downlink.applied(),
             portal_seen: self.downlink.portal_seen,
-            certificate_expires: self.link.certificate_expires.and_then(Time::from_unix),
+            certificate_expires: self.renewal.expires(),
             parked: self.parked(),
         };
         *self.shared.status.borrow_mut() = Some(status);

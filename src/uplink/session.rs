@@ -19,10 +19,11 @@ use super::jobs::Jobs;
 use super::memory::Memory;
 use super::mqtt::{Event, Fault, Line, Message, Options, Outcome};
 use super::outbox::Verdict;
+use super::renewal::Renewal;
 use super::report::Report;
 use super::sending::Sending;
 use super::shared::Shared;
-use super::tls::{Calendar, Material};
+use super::tls::Calendar;
 use super::{Setup, outbox};
 use crate::config::Transport;
 use crate::world::random;
@@ -37,8 +38,6 @@ const GOOD: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(10);
 /// So many lines in a row that the broker closes at once: somebody else has our name.
 const TWINS: u32 = 3;
-/// From so many days before its end our certificate is reported.
-const EXPIRING_DAYS: i64 = 30;
 
 /// What is published under what tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +77,7 @@ pub(super) struct Session {
     pub(super) home: Option<HomeAssistant>,
     pub(super) memory: Memory,
     pub(super) jobs: Jobs,
+    pub(super) renewal: Renewal,
     pub(super) link: Link,
     suspects: outbox::Suspects,
     unpark: (mpsc::Sender<Place>, mpsc::Receiver<Place>),
@@ -102,7 +102,6 @@ pub(super) struct Link {
     pub(super) unanswered: BTreeMap<(Stream, Seq), Instant>,
     pub(super) fault: Option<Fault>,
     pub(super) connections: u64,
-    pub(super) certificate_expires: Option<i64>,
     failures: usize,
     short: u32,
     next: Option<Instant>,
@@ -118,6 +117,12 @@ impl Link {
         if let Some(line) = &self.line {
             line.subscribe(filters);
         }
+    }
+
+    /// The line has ended.
+    fn forget(&mut self) {
+        self.unanswered.clear();
+        (self.up, self.subscribed, self.largest, self.proved) = (None, None, None, false);
     }
 
     async fn event(&mut self) -> Event<Tag> {
@@ -140,6 +145,7 @@ impl Session {
             home: setup.home_assistant.clone().map(HomeAssistant::new),
             memory: Memory::default(),
             jobs: Jobs::new(setup.collect_sockets.join("control.sock")),
+            renewal: Renewal::new(setup.deliver_dir.clone()),
             link: Link::default(),
             suspects: outbox::Suspects::default(),
             unpark: mpsc::channel(16),
@@ -169,6 +175,9 @@ impl Session {
                 () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {}
                 _ = tick.tick() => self.tick(),
             }
+            if self.renewal.take_installed() {
+                self.begin_anew().await;
+            }
             if self.link.line.is_none() && self.link.next.is_none_or(|next| Instant::now() >= next) {
                 self.connect();
             }
@@ -188,27 +197,12 @@ impl Session {
         }
     }
 
-    /// Files are read for each connection: a renewed certificate is taken without a restart.
     fn options(&mut self) -> Result<Options, Fault> {
         self.calendar.trust(self.shared.now().is_some());
-        let config = &self.setup.config;
+        let config = self.setup.config.clone();
         let tls = match &config.transport {
             Transport::Plain => None,
-            Transport::Tls(tls) => {
-                let material = Material::read(tls, &self.setup.credentials, &self.calendar)
-                    .map_err(|fault| Fault::Files(fault.to_string()))?;
-                self.link.certificate_expires = material.validity.map(|validity| validity.until);
-                let now = self.calendar.now();
-                if let Some(validity) = material.validity.filter(|validity| now < validity.from) {
-                    // The broker would say "bad certificate" only.
-                    warn!(
-                        "our certificate is valid from {} only, and it is {} here: correct our clock",
-                        super::mqtt::Moment(validity.from),
-                        super::mqtt::Moment(now)
-                    );
-                }
-                Some(material.config)
-            }
+            Transport::Tls(tls) => Some(self.tls(tls)?),
         };
         let login = match &config.login {
             None => None,
@@ -296,19 +290,31 @@ impl Session {
             warn!("{fault}");
         }
         link.fault = Some(fault);
-        link.unanswered.clear();
-        (link.up, link.subscribed, link.largest, link.proved) = (None, None, None, false);
+        link.forget();
         let wait = WAITS.get(link.failures).or(WAITS.last()).copied().unwrap_or(60);
         link.failures = link.failures.saturating_add(1).min(WAITS.len());
         let permille = 800 + u64::from(u16::from_be_bytes(random::<2>()) % 401);
         link.next = Some(now + Duration::from_millis(wait * permille));
         self.sending.line_down();
+        if let Some(fault) = self.link.fault.clone().filter(Fault::is_about_our_certificate) {
+            self.certificate_refused(&fault);
+        }
         if twin {
             let text = Fault::Twin.to_string();
             self.shared.problem(ProblemKind::BrokerTwin, None, Some(&text));
         }
         self.signal();
         self.save_cursors(false);
+    }
+
+    /// Says goodbye, and connects at once: with the certificate that is new.
+    async fn begin_anew(&mut self) {
+        let Some(line) = self.link.line.take() else { return };
+        line.close().await;
+        self.link.forget();
+        self.link.next = None;
+        self.sending.line_down();
+        self.signal();
     }
 
     /// Whether a batch may have broken the line; one that has done so twice is parked.
@@ -340,6 +346,9 @@ impl Session {
         let trouble = self.link.fault.take().is_some();
         if first && (trouble || self.link.connections == 1) {
             info!("connected to the broker");
+        }
+        if first {
+            self.certificate_taken();
         }
         if let Some(place) = batch {
             self.suspects.passed(place);
@@ -373,24 +382,10 @@ impl Session {
         self.save_cursors(false);
         self.apply_documents();
         self.ask_memory();
-        self.check_certificate();
+        self.renew_certificate();
         self.send_status();
         self.send_home();
         self.refresh_status();
-    }
-
-    fn check_certificate(&self) {
-        let Some(until) = self.link.certificate_expires else { return };
-        let left = until.saturating_sub(self.calendar.now());
-        let text = (left < EXPIRING_DAYS * 86_400).then(|| {
-            let end = super::mqtt::Moment(until);
-            if left <= 0 {
-                format!("our certificate has expired at {end}: renew it, or correct our clock")
-            } else {
-                format!("our certificate expires at {end}: renew it")
-            }
-        });
-        self.shared.problem(ProblemKind::CertificateExpiring, None, text.as_deref());
     }
 
     /// Says what the others of this half wait for.

@@ -1,7 +1,6 @@
-//! TLS to the broker: certificates and keys from their files, read again for each connection, and the time at which
-//! dates are judged.
+//! TLS to the broker: authorities from their files, read again for each connection, and the time at which dates are
+//! judged.
 
-use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::config::{self, Credentials, SecretError};
+use super::identity::Identity;
+use crate::config::{self, SecretError};
 use crate::world::Clock;
 
 /// The largest file that is read: the system's list of authorities has about 250 kB.
@@ -72,69 +70,49 @@ impl TimeProvider for Calendar {
     }
 }
 
-/// From when until when a certificate is valid, seconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
-    /// Its beginning.
-    pub(super) from: i64,
-    /// Its end.
-    pub(super) until: i64,
-}
-
-/// What a connection needs.
-pub(super) struct Material {
-    /// For the TLS library.
-    pub(super) config: Arc<ClientConfig>,
-    /// Of our own certificate, if we have one.
-    pub(super) validity: Option<Validity>,
-}
-
-impl Material {
-    /// Reads the files.
-    pub(super) fn read(
-        tls: &config::Tls,
-        credentials: &Credentials,
-        calendar: &Calendar,
-    ) -> Result<Self, TlsFault> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = roots(&tls.ca)?;
-        let mut verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        if let Some(path) = &tls.crl {
-            let lists: Vec<CertificateRevocationListDer<'static>> = pem(path, "tls.crl")?;
-            verifier = verifier.with_crls(lists).only_check_end_entity_revocation();
-        }
-        let verifier = verifier.build().map_err(|error| TlsFault::Unfit {
-            key: if tls.crl.is_some() { "tls.crl" } else { "tls.ca" },
-            why: error.to_string(),
-        })?;
-        let builder = ClientConfig::builder_with_details(provider, Arc::new(calendar.clone()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsFault::Unfit { key: "tls", why: error.to_string() })?
-            .with_webpki_verifier(verifier);
-        let Some(client) = &tls.client else {
-            return Ok(Self { config: Arc::new(builder.with_no_client_auth()), validity: None });
-        };
-        let chain: Vec<CertificateDer<'static>> = pem(&client.certificate, "tls.certificate")?;
-        let validity = chain.first().and_then(validity);
-        let secret = client.key.read(credentials).map_err(TlsFault::Key)?;
-        let key = PrivateKeyDer::from_pem_slice(secret.expose()).map_err(|_| TlsFault::NoKey)?;
-        let config = builder.with_client_auth_cert(chain, key).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => TlsFault::OtherKey,
-            error => TlsFault::Unfit { key: "tls.certificate", why: error.to_string() },
-        })?;
-        Ok(Self { config: Arc::new(config), validity })
+/// What a connection needs for TLS. `identity` is what the broker is shown of us, if anything.
+pub(super) fn client_config(
+    tls: &config::Tls,
+    identity: Option<Identity>,
+    calendar: &Calendar,
+) -> Result<Arc<ClientConfig>, TlsFault> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = roots(&tls.ca)?;
+    let mut verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    if let Some(path) = &tls.crl {
+        let lists: Vec<CertificateRevocationListDer<'static>> = pem(path, "tls.crl")?;
+        verifier = verifier.with_crls(lists).only_check_end_entity_revocation();
     }
+    let verifier = verifier.build().map_err(|error| TlsFault::Unfit {
+        key: if tls.crl.is_some() { "tls.crl" } else { "tls.ca" },
+        why: error.to_string(),
+    })?;
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(calendar.clone()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsFault::Unfit { key: "tls", why: error.to_string() })?
+        .with_webpki_verifier(verifier);
+    let Some(Identity { chain, key, .. }) = identity else {
+        return Ok(Arc::new(builder.with_no_client_auth()));
+    };
+    let config = builder.with_client_auth_cert(chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsFault::OtherKey,
+        error => TlsFault::Unfit { key: "tls.certificate", why: error.to_string() },
+    })?;
+    Ok(Arc::new(config))
 }
 
 /// The certificates of the authorities; one that cannot be read in the system's long list is passed over.
-fn roots(path: &Path) -> Result<RootCertStore, TlsFault> {
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsFault> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(pem::<CertificateDer<'static>>(path, "tls.ca")?);
     if roots.is_empty() { Err(TlsFault::Nothing { key: "tls.ca" }) } else { Ok(roots) }
 }
 
 /// What a PEM file holds of one kind.
-fn pem<T: rustls::pki_types::pem::PemObject>(path: &Path, key: &'static str) -> Result<Vec<T>, TlsFault> {
+pub(super) fn pem<T: rustls::pki_types::pem::PemObject>(
+    path: &Path,
+    key: &'static str,
+) -> Result<Vec<T>, TlsFault> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes))
@@ -143,12 +121,6 @@ fn pem<T: rustls::pki_types::pem::PemObject>(path: &Path, key: &'static str) -> 
         .collect::<Result<_, _>>()
         .map_err(|_| TlsFault::Unfit { key, why: "it is no PEM file".to_owned() })?;
     if items.is_empty() { Err(TlsFault::Nothing { key }) } else { Ok(items) }
-}
-
-fn validity(certificate: &CertificateDer<'static>) -> Option<Validity> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    let validity = certificate.validity();
-    Some(Validity { from: validity.not_before.timestamp(), until: validity.not_after.timestamp() })
 }
 
 /// Why TLS cannot even be tried. Says nothing of a file's content.
@@ -185,12 +157,6 @@ pub(super) enum TlsFault {
     /// Key and certificate are strangers.
     #[error("the private key of uplink.tls.key does not belong to the certificate of uplink.tls.certificate")]
     OtherKey,
-}
-
-impl fmt::Debug for Material {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Material").field("validity", &self.validity).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use emulator::dongle::{Kind, Mode};
+use emulator::dongle::Kind;
 use emulator::plugged::Plugged;
 use messages::Time;
 use messages::batch::{Record, Seq, Stream};
 use messages::reading::HourRow;
+use messages::status::ReceiverState;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,7 +29,6 @@ use zeroize::Zeroizing;
 /// The info code "leak" of the meter below.
 pub(crate) const LEAK: i64 = 1 << 2;
 /// The link mode that the dongle is set to: from then on it hears.
-const C1_AND_T1: [Mode; 3] = [Mode::T1, Mode::C1FormatA, Mode::C1FormatB];
 const KEY: &str = "000102030405060708090A0B0C0D0E0F";
 
 /// A MULTICAL 21.
@@ -54,20 +54,25 @@ impl Site {
     }
 
     pub(crate) async fn with_list(start: &str, listed: &[Meter]) -> Self {
+        Self::with_dongle(start, listed, Kind::Im871a).await
+    }
+
+    pub(crate) async fn with_dongle(start: &str, listed: &[Meter], kind: Kind) -> Self {
         let start: Time = start.parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let rows: Vec<String> = listed.iter().map(ToString::to_string).collect();
         std::fs::write(path("meters.csv"), format!("id\n{}\n", rows.join("\n"))).unwrap();
         let text = format!(
-            "[gateway]\ndata_dir = {:?}\n[[receiver]]\npath = {:?}\n[meters]\nfile = {:?}\n[status]\nsockets = {:?}\n",
+            "[gateway]\ndata_dir = {:?}\n[[receiver]]\npath = {:?}\n{}[meters]\nfile = {:?}\n[status]\nsockets = {:?}\n",
             path("data"),
             path("dongle"),
+            kind.configuration(),
             path("meters.csv"),
             path("run"),
         );
         let config = Config::parse(folder.path(), &text).unwrap();
-        let dongle = Plugged::plug_in(&folder.path().join("dongle"), Kind::Im871a.dongle()).unwrap();
+        let dongle = Plugged::plug_in(&folder.path().join("dongle"), kind.dongle()).unwrap();
         let world = World::manual(start.unix());
         let clock = world.clock.clone();
         let (config_sender, config) = watch::channel(Arc::new(config));
@@ -78,10 +83,14 @@ impl Site {
         let mut hears = dongle.state();
         tokio::select! {
             ended = &mut task => panic!("{ended:?}"),
-            hears = hears.wait_for(|state| state.modes == C1_AND_T1) => drop(hears.unwrap()),
+            hears = hears.wait_for(|state| state.listening) => drop(hears.unwrap()),
         }
         let (start, sent) = (start.unix(), 0);
-        Self { folder, dongle, clock, start, stop, task, sent, _config: config_sender }
+        let site = Self { folder, dongle, clock, start, stop, task, sent, _config: config_sender };
+        while site.status().await.receivers[0].state != ReceiverState::Receiving {
+            tokio::task::yield_now().await;
+        }
+        site
     }
 
     /// Something is on the air, and the collector has taken it.

@@ -27,6 +27,8 @@ pub(crate) struct Kind {
     pub(crate) device: fn() -> Box<dyn Virtual>,
     /// In baud.
     pub(crate) speed: u32,
+    /// What it listens for once it is set up.
+    pub(crate) modes: &'static [Mode],
     /// Whether it can be asked anything.
     pub(crate) asks: bool,
     /// Whether the driver sees that a frame is damaged.
@@ -41,6 +43,9 @@ pub(crate) struct Kind {
     pub(crate) late: Duration,
 }
 
+/// What most dongles listen for.
+pub(crate) const C1_AND_T1: &[Mode] = &[Mode::T1, Mode::C1FormatA, Mode::C1FormatB];
+
 /// A telegram whose access number tells it from the others.
 pub(crate) fn telegram(number: u8) -> [u8; 14] {
     [13, 0x44, 0x2D, 0x2C, 0x99, 0x87, 0x34, 0x76, 0x1B, 0x16, 0x8C, 0x20, number, 0x79]
@@ -50,6 +55,7 @@ pub(crate) fn telegram(number: u8) -> [u8; 14] {
 pub(crate) struct Site {
     pub(crate) dongle: Plugged,
     driver: fn() -> Box<dyn Dongle>,
+    modes: &'static [Mode],
     checksum: bool,
     folder: TempDir,
 }
@@ -71,7 +77,7 @@ impl Site {
     pub(crate) fn with(kind: &Kind, device: Box<dyn Virtual>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dongle = Plugged::plug_in(&folder.path().join("usb-dongle"), device).unwrap();
-        Self { dongle, driver: kind.driver, checksum: kind.checksum, folder }
+        Self { dongle, driver: kind.driver, modes: kind.modes, checksum: kind.checksum, folder }
     }
 
     pub(crate) fn link(&self) -> PathBuf {
@@ -117,10 +123,10 @@ impl Site {
 
     /// Until the dongle listens for what is wanted, and the host to it.
     pub(crate) async fn listens(&self) {
-        let wanted = [Mode::T1, Mode::C1FormatA, Mode::C1FormatB];
         let mut state = self.dongle.state();
-        let listens = state
-            .wait_for(|state| state.listening && wanted.iter().all(|wanted| state.modes.contains(wanted)));
+        let listens = state.wait_for(|state| {
+            state.listening && self.modes.iter().all(|wanted| state.modes.contains(wanted))
+        });
         time::timeout(Duration::from_secs(30), listens).await.unwrap().unwrap();
     }
 }

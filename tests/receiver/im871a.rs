@@ -4,7 +4,7 @@ use emulator::{fault::Fault as Wrong, im871a::Device};
 use vesigate::receiver::{Fault, Im871a, Listen};
 
 use crate::{
-    bench::{Kind, Site},
+    bench::{C1_AND_T1, Kind, Site},
     scenarios::scenarios,
 };
 
@@ -12,6 +12,7 @@ const KIND: Kind = Kind {
     driver: || Box::new(Im871a::new(Listen::C1AndT1)),
     device: || Box::new(Device::default()),
     speed: 57_600,
+    modes: C1_AND_T1,
     asks: true,
     checksum: true,
     rssi: true,

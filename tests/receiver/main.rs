@@ -1,6 +1,7 @@
 //! The port loop and all drivers against virtual dongles on pseudo-terminals.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod amber;
 mod bench;
 mod im871a;
 mod scenarios;

@@ -146,10 +146,17 @@ pub(crate) async fn garbage_split_joined_and_damaged_frames_cost_only_the_damage
 pub(crate) async fn a_frame_cut_off_and_one_that_claims_255_bytes_do_not_hold_back_the_next(kind: &Kind) {
     let site = Site::new(kind);
     let mut receiver = site.ready_receiver().await;
-    for (wrong, number) in [(Wrong::Truncated(9), 1), (Wrong::LengthByte(255), 3)] {
+    for (wrong, number) in [(Wrong::Truncated(9), 1), (Wrong::LengthByte(255), 4)] {
         site.dongle.fault(wrong).await;
-        site.hear([number, number + 1]).await;
-        assert_eq!(receiver.telegrams(1).await, [number + 1]);
+        site.hear(number..=number + 2).await;
+        let mut heard = receiver.telegrams(1).await;
+        // Without checksums the one behind may be lost besides.
+        if kind.checksum || heard == [number + 1] {
+            heard.extend(receiver.telegrams(1).await);
+            assert_eq!(heard, [number + 1, number + 2]);
+        } else {
+            assert_eq!(heard, [number + 2]);
+        }
     }
     assert_eq!(receiver.status.borrow().counters.restarts, 0);
 }
@@ -204,7 +211,6 @@ pub(crate) async fn a_rebooted_dongle_is_set_up_again_over_the_open_port(kind: &
     if site.dongle.state().borrow().missed == 1 {
         jump(Duration::from_secs(61)).await;
         site.listens().await;
-        receiver.status(|status| status.counters.restarts == 1).await;
     }
     site.hear([2]).await;
     while receiver.telegrams(1).await != [2] {}

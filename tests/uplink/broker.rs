@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 /// Where Debian installs it.
 const PROGRAM: &str = "/usr/sbin/mosquitto";
 
@@ -22,6 +24,8 @@ pub struct Broker {
     folder: PathBuf,
     pub port: u16,
     process: Option<Child>,
+    /// Counts its starts.
+    starts: watch::Sender<u64>,
 }
 
 impl Broker {
@@ -34,14 +38,10 @@ impl Broker {
             // Started by root it would change to a user who may not read the test's files.
             + "\nuser root\n";
         std::fs::write(folder.join("mosquitto.conf"), config).unwrap();
-        let mut broker = Self { folder: folder.to_owned(), port, process: None };
+        let mut broker =
+            Self { folder: folder.to_owned(), port, process: None, starts: watch::Sender::new(0) };
         broker.again();
         broker
-    }
-
-    /// One without any protection, for what needs none.
-    pub fn open(folder: &Path) -> Self {
-        Self::start(folder, "listener @PORT@ 127.0.0.1\nallow_anonymous true\n")
     }
 
     /// Starts it again.
@@ -60,6 +60,19 @@ impl Broker {
             assert!(Instant::now() < end, "mosquitto does not start: {}", self.log());
             std::thread::yield_now();
         }
+        self.starts.send_modify(|starts| *starts += 1);
+    }
+
+    /// Tells of each start.
+    pub fn starts(&self) -> watch::Receiver<u64> {
+        self.starts.subscribe()
+    }
+
+    /// Changes its configuration; in force with the next start.
+    pub fn change(&self, from: &str, to: &str) {
+        let path = self.folder.join("mosquitto.conf");
+        let config = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, config.replace(from, to)).unwrap();
     }
 
     /// As if the power had failed.

@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 
 /// From when until when; the tests' clock stands in November 2026, the broker's where the machine's does.
@@ -14,6 +15,8 @@ pub enum Valid {
     Now,
     Past,
     Future,
+    /// Begins and ends after `Now` does.
+    Renewed,
 }
 
 pub struct Authority {
@@ -39,20 +42,34 @@ impl Authority {
     }
 
     fn sign(&self, mut params: CertificateParams, name: &str, valid: Valid, serial: u64, at: &Path) {
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.serial_number = Some(SerialNumber::from(serial));
-        let (from, until) = match valid {
-            Valid::Now => (date_time_ymd(2021, 1, 1), date_time_ymd(2045, 1, 1)),
-            Valid::Past => (date_time_ymd(2021, 1, 1), date_time_ymd(2022, 1, 1)),
-            Valid::Future => (date_time_ymd(2044, 1, 1), date_time_ymd(2045, 1, 1)),
-        };
-        (params.not_before, params.not_after) = (from, until);
+        Self::fill(&mut params, name, valid, serial);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(at.with_extension("pem"), certificate.pem()).unwrap();
         let file = at.with_extension("key");
         std::fs::write(&file, key.serialize_pem()).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn fill(params: &mut CertificateParams, name: &str, valid: Valid, serial: u64) {
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(serial));
+        let (from, until) = match valid {
+            Valid::Now => (date_time_ymd(2021, 1, 1), date_time_ymd(2045, 1, 1)),
+            Valid::Past => (date_time_ymd(2021, 1, 1), date_time_ymd(2022, 1, 1)),
+            Valid::Future => (date_time_ymd(2044, 1, 1), date_time_ymd(2045, 1, 1)),
+            Valid::Renewed => (date_time_ymd(2022, 1, 1), date_time_ymd(2049, 1, 1)),
+        };
+        (params.not_before, params.not_after) = (from, until);
+    }
+
+    /// A client's certificate for a request, whose signature is checked.
+    pub fn answer(&self, request: &str, name: &str, valid: Valid, serial: u64) -> String {
+        let mut request = CertificateSigningRequestParams::from_pem(request).unwrap();
+        request.params = CertificateParams::new([]).unwrap();
+        request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        Self::fill(&mut request.params, name, valid, serial);
+        request.signed_by(&self.issuer).unwrap().pem()
     }
 
     /// A broker's certificate for `host` at `at`.pem, with `at`.key.

@@ -3,44 +3,27 @@
 use std::time::Duration;
 
 use messages::batch::{Body, ContentType, Epoch, Seq, Stream};
+use messages::topic::Leaf;
 use vesigate::halves::nudge::{Ear, Told};
 use vesigate::store::DeliverStore;
 
-use crate::broker::{self, Broker};
-use crate::on_one_thread;
-use crate::portal::{Database, Portal};
-use crate::site::{Running, Site};
-
-const GATEWAY: &str = "kylavesi/gw-7";
-
-fn site(broker: &Broker) -> Site {
-    Site::new(&format!("port = {}\nprogress_timeout = \"10s\"", broker.port))
-}
-
-async fn arrives(running: &Running, stream: Stream, seq: u64) {
-    running
-        .until(|status| status.streams.get(&stream).is_some_and(|s| s.acknowledged == Seq::new(seq)))
-        .await;
-}
+use crate::scene::{GATEWAY, Scene, topic};
+use crate::with_mosquitto;
 
 #[test]
 fn what_is_stored_arrives_and_collect_is_told() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(folder.path());
-        let mut portal = Portal::open(broker.port, "kylavesi", Database::new(1)).await;
-        let mut site = site(&broker);
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let mut portal = scene.portal().await;
+        let mut site = scene.site();
         let ear = Ear::open(&site.collect_sockets().join("nudge.sock")).unwrap();
         let epoch = site.collect.epoch();
         site.readings(40);
         site.event();
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(40)).await;
-        arrives(&running, Stream::Readings, 40).await;
-        arrives(&running, Stream::Events, 1).await;
+        running.arrives(Stream::Readings, 40).await;
+        running.arrives(Stream::Events, 1).await;
         loop {
             let told: Told = ear.hear().await;
             assert_eq!((told.epoch, told.cloned), (epoch, false));
@@ -49,9 +32,9 @@ fn what_is_stored_arrives_and_collect_is_told() {
             }
         }
         site.readings(1);
-        arrives(&running, Stream::Readings, 41).await;
+        running.arrives(Stream::Readings, 41).await;
         running.stop().await;
-        let state = format!("vesi/1/{GATEWAY}/state");
+        let state = topic(Leaf::State);
         portal
             .until(|found| {
                 found
@@ -65,36 +48,27 @@ fn what_is_stored_arrives_and_collect_is_told() {
 
 #[test]
 fn nothing_is_freed_while_nobody_listens_and_all_of_it_arrives_when_the_portal_comes() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(folder.path());
-        let mut site = site(&broker);
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let mut site = scene.site();
         let epoch = site.collect.epoch();
         site.readings(10);
         let running = site.start();
         // The broker answers each with "nobody subscribed".
         running.until(|status| status.streams.get(&Stream::Readings).is_some_and(|s| s.sent > 0)).await;
-        let mut portal = Portal::open(broker.port, "kylavesi", Database::new(1)).await;
+        let mut portal = scene.portal().await;
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(10)).await;
-        arrives(&running, Stream::Readings, 10).await;
+        running.arrives(Stream::Readings, 10).await;
         running.stop().await;
     });
 }
 
 #[test]
 fn a_broker_that_is_killed_and_forgets_everything_loses_nothing() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let mut broker = Broker::open(folder.path());
-        let database = Database::new(1);
-        let mut portal = Portal::open(broker.port, "kylavesi", database.clone()).await;
-        let mut site = site(&broker);
+    with_mosquitto(async {
+        let mut scene = Scene::new();
+        let mut portal = scene.portal().await;
+        let mut site = scene.site();
         let epoch = site.collect.epoch();
         let running = site.start();
         for round in 1..=3_u64 {
@@ -104,29 +78,24 @@ fn a_broker_that_is_killed_and_forgets_everything_loses_nothing() {
                     status.streams.get(&Stream::Readings).is_some_and(|s| s.sent > (round - 1) * 20)
                 })
                 .await;
-            broker.kill();
+            scene.broker.kill();
             running.until(|status| !status.connected).await;
             site.readings(5);
-            broker.again();
+            scene.broker.again();
         }
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(75)).await;
-        arrives(&running, Stream::Readings, 75).await;
-        assert_eq!(database.lock().unwrap().bodies(Stream::Readings).len(), 75);
+        running.arrives(Stream::Readings, 75).await;
+        assert_eq!(scene.database.lock().unwrap().bodies(Stream::Readings).len(), 75);
         running.stop().await;
     });
 }
 
 #[test]
 fn a_killed_half_goes_on_where_the_portal_is() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(folder.path());
-        let database = Database::new(1);
-        let mut portal = Portal::open(broker.port, "kylavesi", database.clone()).await;
-        let mut site = site(&broker);
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let mut portal = scene.portal().await;
+        let mut site = scene.site();
         let epoch = site.collect.epoch();
         site.readings(30);
         let running = site.start();
@@ -134,62 +103,48 @@ fn a_killed_half_goes_on_where_the_portal_is() {
         running.kill().await;
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(30)).await;
-        arrives(&running, Stream::Readings, 30).await;
+        running.arrives(Stream::Readings, 30).await;
         running.stop().await;
-        let received = database.lock().unwrap().received;
+        let received = scene.received();
         let running = site.start();
-        arrives(&running, Stream::Readings, 30).await;
+        running.arrives(Stream::Readings, 30).await;
         site.readings(1);
-        arrives(&running, Stream::Readings, 31).await;
-        assert_eq!(
-            database.lock().unwrap().received,
-            received + 1,
-            "nothing was sent twice after an orderly stop"
-        );
+        running.arrives(Stream::Readings, 31).await;
+        assert_eq!(scene.received(), received + 1, "nothing was sent twice after an orderly stop");
         running.stop().await;
     });
 }
 
 #[test]
 fn a_restored_portal_gets_the_gap_again_by_itself() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(folder.path());
-        let database = Database::new(5);
-        let mut portal = Portal::open(broker.port, "kylavesi", database.clone()).await;
-        let mut site = site(&broker);
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let mut portal = scene.portal().await;
+        let mut site = scene.site();
         let epoch = site.collect.epoch();
         site.readings(20);
         let running = site.start();
-        arrives(&running, Stream::Readings, 20).await;
-        database.lock().unwrap().restore(Stream::Readings, epoch, Seq::new(12));
+        running.arrives(Stream::Readings, 20).await;
+        scene.database.lock().unwrap().restore(Stream::Readings, epoch, Seq::new(12));
         portal.acknowledge(GATEWAY, Stream::Readings, epoch).await;
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(20)).await;
-        arrives(&running, Stream::Readings, 20).await;
+        running.arrives(Stream::Readings, 20).await;
         running.stop().await;
     });
 }
 
 #[test]
 fn a_portal_that_knows_other_content_makes_collect_begin_anew() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(folder.path());
-        let database = Database::new(5);
-        let portal = Portal::open(broker.port, "kylavesi", database.clone()).await;
-        let mut site = site(&broker);
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let portal = scene.portal().await;
+        let mut site = scene.site();
         let ear = Ear::open(&site.collect_sockets().join("nudge.sock")).unwrap();
         let epoch = site.collect.epoch();
         site.readings(5);
         let running = site.start();
-        arrives(&running, Stream::Readings, 5).await;
-        database.lock().unwrap().forge(Stream::Readings, epoch);
+        running.arrives(Stream::Readings, 5).await;
+        scene.database.lock().unwrap().forge(Stream::Readings, epoch);
         portal.acknowledge(GATEWAY, Stream::Readings, epoch).await;
         let cloned = async {
             loop {
@@ -207,15 +162,10 @@ fn a_portal_that_knows_other_content_makes_collect_begin_anew() {
 
 #[test]
 fn mails_of_a_cloned_store_go_out_again_under_a_new_numbering() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(folder.path());
-        let database = Database::new(5);
-        let mut portal = Portal::open(broker.port, "kylavesi", database.clone()).await;
-        let site = site(&broker);
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let mut portal = scene.portal().await;
+        let site = scene.site();
         let running = site.start();
         let epoch = running.shared.store.borrow().epoch();
         let report = r#"{"records":[{"type":"valve"}]}"#;
@@ -226,8 +176,8 @@ fn mails_of_a_cloned_store_go_out_again_under_a_new_numbering() {
             .unwrap();
         running.shared.store.borrow_mut().append(&[record], None).unwrap();
         running.shared.news.notify_one();
-        arrives(&running, Stream::Mails, 1).await;
-        database.lock().unwrap().forge(Stream::Mails, epoch);
+        running.arrives(Stream::Mails, 1).await;
+        scene.database.lock().unwrap().forge(Stream::Mails, epoch);
         portal.acknowledge(GATEWAY, Stream::Mails, epoch).await;
         let renewed = |found: Epoch| found != epoch;
         let status = running.until(|status| renewed(status.streams[&Stream::Mails].epoch)).await;
@@ -239,14 +189,10 @@ fn mails_of_a_cloned_store_go_out_again_under_a_new_numbering() {
 
 #[test]
 fn a_damaged_block_is_named_as_missing_and_holds_nothing_up() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(folder.path());
-        let mut portal = Portal::open(broker.port, "kylavesi", Database::new(1)).await;
-        let mut site = site(&broker);
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let mut portal = scene.portal().await;
+        let mut site = scene.site();
         let epoch = site.collect.epoch();
         site.readings(3);
         let file = site.path().join("data/collect/store/collect.db");
@@ -254,29 +200,25 @@ fn a_damaged_block_is_named_as_missing_and_holds_nothing_up() {
         rusqlite::Connection::open(file).unwrap().execute(damage, []).unwrap();
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(3)).await;
-        arrives(&running, Stream::Readings, 3).await;
+        running.arrives(Stream::Readings, 3).await;
         running.stop().await;
     });
 }
 
 #[test]
 fn the_brokers_word_frees_where_there_is_no_portal() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::open(folder.path());
-        let mut site = Site::new(&format!("port = {}\nacknowledge = \"broker\"", broker.port));
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let mut site = scene.site_with("acknowledge = \"broker\"");
         site.readings(10);
         // Somebody who stores nothing and acknowledges nothing.
-        let mut options = rumqttc::MqttOptions::new("head-end", ("127.0.0.1", broker.port));
+        let mut options = rumqttc::MqttOptions::new("head-end", ("127.0.0.1", scene.broker.port));
         options.set_keep_alive(30);
         let (client, mut events) = rumqttc::AsyncClient::builder(options).capacity(10).build();
         client.try_subscribe("vesi/1/+/+/uplink", rumqttc::QoS::AtLeastOnce).unwrap();
         let reader = tokio::spawn(async move { while events.poll().await.is_ok() {} });
         let running = site.start();
-        arrives(&running, Stream::Readings, 10).await;
+        running.arrives(Stream::Readings, 10).await;
         running.stop().await;
         reader.abort();
         let store = DeliverStore::open(&site.path().join("data/deliver")).unwrap();
@@ -286,15 +228,10 @@ fn the_brokers_word_frees_where_there_is_no_portal() {
 
 #[test]
 fn a_batch_beyond_the_brokers_limit_is_set_aside_and_goes_out_when_it_fits() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
-        let folder = tempfile::tempdir().unwrap();
-        let small = "listener @PORT@ 127.0.0.1\nallow_anonymous true\nmax_packet_size 2000\n";
-        let mut broker = Broker::start(folder.path(), small);
-        let mut portal = Portal::open(broker.port, "kylavesi", Database::new(1)).await;
-        let mut site = site(&broker);
+    with_mosquitto(async {
+        let mut scene = Scene::with("max_packet_size 2000\n");
+        let mut portal = scene.portal().await;
+        let mut site = scene.site();
         let epoch = site.collect.epoch();
         site.readings(1);
         let large = format!(r#"{{"records":[{{"type":"valve","x":"{}"}}]}}"#, "x".repeat(5000));
@@ -305,10 +242,9 @@ fn a_batch_beyond_the_brokers_limit_is_set_aside_and_goes_out_when_it_fits() {
         let status = running.until(|status| status.parked.len() == 1).await;
         assert_eq!(status.parked[0].seq, Seq::new(2));
         assert_eq!(status.connections, 1, "the connection did not break over it");
-        broker.kill();
-        let config = std::fs::read_to_string(folder.path().join("mosquitto.conf")).unwrap();
-        std::fs::write(folder.path().join("mosquitto.conf"), config.replace("2000", "20000")).unwrap();
-        broker.again();
+        scene.broker.kill();
+        scene.broker.change("2000", "20000");
+        scene.broker.again();
         portal.until(|found| found.bodies(Stream::Readings).len() == 3).await;
         running.until(|status| status.parked.is_empty()).await;
         running.stop().await;

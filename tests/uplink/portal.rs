@@ -11,6 +11,8 @@ use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, PublishOptions, QoS};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::broker::Broker;
+
 /// What a portal keeps; survives its restarts when kept.
 #[derive(Default)]
 pub struct Database {
@@ -18,6 +20,8 @@ pub struct Database {
     streams: BTreeMap<(Stream, Epoch), Numbered>,
     /// Batches received, repetitions included.
     pub received: u64,
+    /// Whether it acknowledges nothing.
+    pub silent: bool,
     /// Statuses and states received, newest last.
     pub documents: BTreeMap<String, Vec<u8>>,
 }
@@ -67,6 +71,11 @@ impl Database {
         self.streams.get(&(stream, epoch)).map_or(Seq::NONE, |numbered| numbered.cursor)
     }
 
+    /// The newest document of the gateway under this topic.
+    pub fn document<T: serde::de::DeserializeOwned>(&self, topic: &str) -> Option<T> {
+        self.documents.get(topic).map(|payload| serde_json::from_slice(payload).unwrap())
+    }
+
     /// The bodies of a stream, whatever their numbering.
     pub fn bodies(&self, stream: Stream) -> Vec<Vec<u8>> {
         let of = self.streams.iter().filter(|((found, _), _)| *found == stream);
@@ -99,14 +108,20 @@ pub struct Portal {
 
 impl Portal {
     /// Connects without protection.
-    pub async fn open(port: u16, utility: &str, database: Arc<Mutex<Database>>) -> Self {
-        let mut options = MqttOptions::new(format!("{utility}/portal"), ("127.0.0.1", port));
+    pub async fn open(broker: &Broker, utility: &str, database: Arc<Mutex<Database>>) -> Self {
+        let mut options = MqttOptions::new(format!("{utility}/portal"), ("127.0.0.1", broker.port));
         options.set_keep_alive(30);
-        Self::with(options, utility, database).await
+        Self::with(broker, options, utility, database).await
     }
 
-    /// Connects as `options` say.
-    pub async fn with(mut options: MqttOptions, utility: &str, database: Arc<Mutex<Database>>) -> Self {
+    /// Connects as `options` say; again when the broker is started again.
+    pub async fn with(
+        broker: &Broker,
+        mut options: MqttOptions,
+        utility: &str,
+        database: Arc<Mutex<Database>>,
+    ) -> Self {
+        let mut starts = broker.starts();
         options.set_max_packet_size(Some(2 << 20)).set_outgoing_inflight_upper_limit(100);
         let (client, mut events) = AsyncClient::builder(options).capacity(1000).build();
         let (changed, mut changes) = watch::channel(0_u64);
@@ -117,6 +132,7 @@ impl Portal {
                 loop {
                     match events.poll().await {
                         Ok(Event::Incoming(Incoming::ConnAck(_))) => {
+                            starts.mark_unchanged();
                             let filters = Topic::uplink_filters(&ready.parse().unwrap());
                             let filters =
                                 filters.map(|filter| rumqttc::SubscribeFilter::new(filter, QoS::AtLeastOnce));
@@ -128,7 +144,8 @@ impl Portal {
                             changed.send_modify(|count| *count += 1);
                         }
                         Ok(_) => {}
-                        Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                        // It was killed, and comes back or does not.
+                        Err(_) => drop(starts.changed().await),
                     }
                 }
             })
@@ -181,7 +198,13 @@ fn take(client: &AsyncClient, database: &Mutex<Database>, publish: &rumqttc::Pub
     let envelope = Envelope::from_properties(&properties.user_properties).unwrap();
     let content_type = properties.content_type.unwrap().parse().unwrap();
     let body = Body { content_type, bytes: publish.payload.to_vec() };
-    let ack = database.lock().unwrap().store(&envelope, body);
+    let (ack, silent) = {
+        let mut database = database.lock().unwrap();
+        (database.store(&envelope, body), database.silent)
+    };
+    if silent {
+        return;
+    }
     let topic = gateway.topic(Leaf::Ack(envelope.stream)).to_string();
     let options = PublishOptions::new(QoS::AtLeastOnce).retained();
     client.try_publish(topic, serde_json::to_vec(&ack).unwrap(), options).unwrap();

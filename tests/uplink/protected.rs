@@ -1,76 +1,12 @@
 //! The shipped broker configuration: certificates, each problem told apart, and who may do what.
 
-use std::path::Path;
-
 use messages::batch::{Seq, Stream};
-use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 
-use crate::broker::{self, Broker};
 use crate::certificates::{Authority, Valid};
-use crate::on_one_thread;
-use crate::portal::{Database, Portal};
+use crate::portal::Database;
 use crate::site::Site;
-
-/// The shipped configuration, with a test's port and paths in place of the system's.
-fn shipped(crl: bool) -> String {
-    let shipped = std::fs::read_to_string("config/mosquitto/vesi.conf").unwrap();
-    let shipped = if crl { shipped.replace("#crlfile", "crlfile") } else { shipped };
-    shipped
-        .replace("listener 8883", "listener @PORT@ 127.0.0.1")
-        .replace("/etc/mosquitto/vesi.acl", concat!(env!("CARGO_MANIFEST_DIR"), "/config/mosquitto/vesi.acl"))
-        .replace("/etc/mosquitto/vesi/", "@DIR@/")
-        .replace("/var/lib/mosquitto/", "@DIR@/")
-}
-
-/// A broker with the shipped configuration, and certificates of one authority for everybody.
-struct Town {
-    folder: tempfile::TempDir,
-    authority: Authority,
-    broker: Broker,
-}
-
-impl Town {
-    fn new() -> Self {
-        Self::with(Valid::Now, "127.0.0.1", false)
-    }
-
-    fn with(valid: Valid, host: &str, crl: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let authority = Authority::new("test authority");
-        authority.write(&at("ca.pem"));
-        authority.broker(host, valid, &at("broker"));
-        authority.client("kylavesi/portal", Valid::Now, 2, &at("portal"));
-        authority.client("kylavesi/gw-7", Valid::Now, 3, &at("gateway"));
-        authority.revoke(&[99], &at("crl.pem"));
-        let broker = Broker::start(folder.path(), &shipped(crl));
-        Self { folder, authority, broker }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn site(&self) -> Site {
-        self.site_with("certificate = \"@/gateway.pem\", key = \"@/gateway.key\"")
-    }
-
-    fn site_with(&self, tls: &str) -> Site {
-        let tls = format!("ca = \"@/ca.pem\", {tls}").replace('@', self.path().to_str().unwrap());
-        Site::new(&format!("port = {}\ntls = {{ {tls} }}", self.broker.port))
-    }
-
-    fn options(&self, name: &str, client_id: &str) -> MqttOptions {
-        let read = |file: &str| std::fs::read(self.path().join(file)).unwrap();
-        let mut options = MqttOptions::new(client_id, ("127.0.0.1", self.broker.port));
-        options.set_keep_alive(30).set_transport(Transport::tls_with_config(TlsConfiguration::Simple {
-            ca: read("ca.pem"),
-            alpn: None,
-            client_auth: Some((read(&format!("{name}.pem")), read(&format!("{name}.key")))),
-        }));
-        options
-    }
-}
+use crate::town::Town;
+use crate::with_mosquitto;
 
 /// What the uplink says about why it is not connected.
 async fn error(site: &Site) -> String {
@@ -82,23 +18,15 @@ async fn error(site: &Site) -> String {
 
 #[test]
 fn with_the_shipped_configuration_everything_arrives() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
+    with_mosquitto(async {
         let town = Town::new();
-        let options = town.options("portal", "kylavesi/portal");
-        let mut portal = Portal::with(options, "kylavesi", Database::new(1)).await;
+        let mut portal = town.portal(Database::new(1)).await;
         let mut site = town.site();
         site.readings(10);
         let epoch = site.collect.epoch();
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(10)).await;
-        let status = running
-            .until(|status| {
-                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(10))
-            })
-            .await;
+        let status = running.arrives(Stream::Readings, 10).await;
         assert_eq!(status.certificate_expires.unwrap().to_string(), "2045-01-01T00:00:00Z");
         running.stop().await;
     });
@@ -106,10 +34,7 @@ fn with_the_shipped_configuration_everything_arrives() {
 
 #[test]
 fn each_problem_with_the_brokers_certificate_is_told_apart() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
+    with_mosquitto(async {
         let town = Town::with(Valid::Past, "127.0.0.1", false);
         let said = error(&town.site()).await;
         assert!(said.contains("expired at 2022-01-01T00:00:00Z, and it is 2026-11-25"), "{said}");
@@ -138,10 +63,7 @@ fn each_problem_with_the_brokers_certificate_is_told_apart() {
 
 #[test]
 fn each_problem_with_our_certificate_is_told_apart() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
+    with_mosquitto(async {
         let town = Town::with(Valid::Now, "127.0.0.1", true);
         let at = town.path().join("gateway");
         let password = town.path().join("password");
@@ -183,10 +105,7 @@ fn each_problem_with_our_certificate_is_told_apart() {
 
 #[test]
 fn a_renewed_certificate_is_taken_without_a_restart() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
+    with_mosquitto(async {
         let town = Town::new();
         let at = town.path().join("gateway");
         town.authority.client("kylavesi/gw-7", Valid::Past, 3, &at);
@@ -201,10 +120,7 @@ fn a_renewed_certificate_is_taken_without_a_restart() {
 
 #[test]
 fn a_gateway_that_writes_anothers_topics_is_told_so() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
+    with_mosquitto(async {
         let town = Town::new();
         // The certificate says another gateway than the configuration.
         town.authority.client("kylavesi/gw-8", Valid::Now, 3, &town.path().join("gateway"));
@@ -226,14 +142,10 @@ fn a_gateway_that_writes_anothers_topics_is_told_so() {
 
 #[test]
 fn no_gateway_hears_another_or_takes_the_portals_session() {
-    if !broker::is_here() {
-        return;
-    }
-    on_one_thread(async {
+    with_mosquitto(async {
         let town = Town::new();
         town.authority.client("kylavesi/gw-8", Valid::Now, 5, &town.path().join("spy"));
-        let mut portal =
-            Portal::with(town.options("portal", "kylavesi/portal"), "kylavesi", Database::new(1)).await;
+        let mut portal = town.portal(Database::new(1)).await;
         // A spy with a good certificate of its own, under the portal's client id.
         let (spy, mut events) =
             rumqttc::AsyncClient::builder(town.options("spy", "kylavesi/portal")).capacity(10).build();
@@ -251,11 +163,7 @@ fn no_gateway_hears_another_or_takes_the_portals_session() {
         let epoch = site.collect.epoch();
         let running = site.start();
         portal.until(|found| found.cursor(Stream::Readings, epoch) == Seq::new(5)).await;
-        running
-            .until(|status| {
-                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(5))
-            })
-            .await;
+        running.arrives(Stream::Readings, 5).await;
         assert!(!heard.is_finished(), "the spy heard something");
         heard.abort();
         running.stop().await;

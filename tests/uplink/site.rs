@@ -122,6 +122,14 @@ impl Running {
         let _ = self.task.await;
     }
 
+    /// Waits until a stream is acknowledged so far.
+    pub async fn arrives(&self, stream: Stream, seq: u64) -> UplinkStatus {
+        let there = |status: &UplinkStatus| {
+            status.streams.get(&stream).is_some_and(|stream| stream.acknowledged == Seq::new(seq))
+        };
+        self.until(there).await
+    }
+
     /// Waits until the uplink's status is as wanted.
     pub async fn until(&self, wanted: impl Fn(&UplinkStatus) -> bool) -> UplinkStatus {
         let end = tokio::time::Instant::now() + Duration::from_secs(90);

@@ -140,11 +140,7 @@ fn a_batch_that_breaks_the_line_twice_is_parked_and_the_others_go_on() {
         let (port, _connections) = broker(Manner::BreaksAt(2)).await;
         let site = gateway(port, "acknowledge = \"broker\"");
         let running = site.start();
-        let status = running
-            .until(|status| {
-                status.streams.get(&Stream::Readings).is_some_and(|s| s.acknowledged == Seq::new(3))
-            })
-            .await;
+        let status = running.arrives(Stream::Readings, 3).await;
         assert_eq!(status.parked.len(), 1);
         assert_eq!((status.parked[0].stream, status.parked[0].seq), (Stream::Readings, Seq::new(2)));
         assert!(status.parked[0].reason.contains("broke twice"), "{}", status.parked[0].reason);

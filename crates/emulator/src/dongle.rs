@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::im871a;
+use crate::{amber::Amber, im871a};
 
 /// A dongle without its port: bytes in, bytes out, no clock. Plugged in by [`Plugged`](crate::plugged::Plugged).
 pub trait Dongle: fmt::Debug + Send {
@@ -35,6 +35,16 @@ pub trait Dongle: fmt::Debug + Send {
 
     /// Whether hosts have nothing to say to it, so that one that listens does not show.
     fn only_talks(&self) -> bool {
+        false
+    }
+
+    /// How the meters in its reach send, if nothing else is said.
+    fn usual_mode(&self) -> Mode {
+        Mode::C1FormatA
+    }
+
+    /// Whether a host has ever made it transmit, which no host of ours may.
+    fn has_transmitted(&self) -> bool {
         false
     }
 }
@@ -69,6 +79,14 @@ impl<D: Dongle + ?Sized> Dongle for Box<D> {
     fn only_talks(&self) -> bool {
         (**self).only_talks()
     }
+
+    fn usual_mode(&self) -> Mode {
+        (**self).usual_mode()
+    }
+
+    fn has_transmitted(&self) -> bool {
+        (**self).has_transmitted()
+    }
 }
 
 /// How a telegram is sent.
@@ -82,11 +100,24 @@ pub enum Mode {
     C1FormatA,
     /// Compact mode, frame format B.
     C1FormatB,
+    /// Narrowband mode on one of its channels, counted from 0 (N1a).
+    N1(u8),
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::S1, Self::T1, Self::C1FormatA, Self::C1FormatB];
+    pub const ALL: [Self; 10] = [
+        Self::S1,
+        Self::T1,
+        Self::C1FormatA,
+        Self::C1FormatB,
+        Self::N1(0),
+        Self::N1(1),
+        Self::N1(2),
+        Self::N1(3),
+        Self::N1(4),
+        Self::N1(5),
+    ];
 }
 
 /// How a frame is spoiled where only the dongle's own protocol knows the place.
@@ -126,15 +157,37 @@ pub enum Kind {
     /// IMST iM871A-USB.
     #[default]
     Im871a,
+    /// Amber AMB8465-M, for 868 MHz.
+    Amb8465,
+    /// Amber AMB3665, for 169 MHz.
+    Amb3665,
 }
 
 impl Kind {
-    /// One with its factory settings.
+    /// All of them.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
+
+    /// One as it is found in the field.
     #[must_use]
     pub fn dongle(self) -> Box<dyn Dongle> {
         match self {
             Self::Im871a => Box::new(im871a::Device::default()),
+            Self::Amb8465 => Box::new(Amber::amb8465()),
+            Self::Amb3665 => Box::new(Amber::amb3665()),
         }
+    }
+
+    /// How vesigate's configuration describes it, besides its path: lines of `[[receiver]]`.
+    #[must_use]
+    pub fn configuration(self) -> String {
+        let more = match self {
+            Self::Amb3665 => "modes = \"n-a\"\n",
+            Self::Im871a | Self::Amb8465 => "",
+        };
+        format!("kind = \"{}\"\n{more}", self.name())
     }
 
     /// Its name.

@@ -180,7 +180,7 @@ impl Dongle for Device {
                 3 | 4 => mode == Mode::T1,
                 6 | 8 => mode == Mode::C1FormatA,
                 7 | 9 => mode == Mode::C1FormatB,
-                0x0A => mode != Mode::S1,
+                0x0A => matches!(mode, Mode::T1 | Mode::C1FormatA | Mode::C1FormatB),
                 _ => false,
             }
     }

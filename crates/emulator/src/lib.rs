@@ -4,6 +4,7 @@
 //! [building](heating) that behaves; a [`Town`](town::Town) is many of them; a [`Player`](player::Player) lets a
 //! [dongle](plugged::Plugged) hear a town, at any speed. [`attack`] forges what anybody can forge without a key.
 
+pub mod amber;
 pub mod attack;
 mod calendar;
 mod chance;

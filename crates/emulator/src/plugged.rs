@@ -59,7 +59,8 @@ pub struct State {
 
 #[derive(Debug)]
 struct OnAir {
-    mode: Mode,
+    /// As the meters in the dongle's reach usually send, if not given.
+    mode: Option<Mode>,
     telegram: Vec<u8>,
     rssi_dbm: i16,
 }
@@ -113,12 +114,13 @@ impl Plugged {
         self.state.clone()
     }
 
-    /// A telegram in mode C1, frame format A, beginning with its length byte and without link-layer CRCs, is on the air.
+    /// A telegram, beginning with its length byte and without link-layer CRCs, is on the air, as the meters in the dongle's
+    /// reach usually send: in mode C1, frame format A, where it can hear that.
     ///
     /// # Errors
     /// [`NotATelegram`] if the length byte is wrong.
     pub async fn hear(&self, telegram: &[u8], rssi_dbm: i16) -> Result<(), NotATelegram> {
-        self.hear_in(Mode::C1FormatA, telegram, rssi_dbm).await
+        self.send(None, telegram, rssi_dbm).await
     }
 
     /// The same in another mode.
@@ -126,6 +128,10 @@ impl Plugged {
     /// # Errors
     /// [`NotATelegram`] if the length byte is wrong.
     pub async fn hear_in(&self, mode: Mode, telegram: &[u8], rssi_dbm: i16) -> Result<(), NotATelegram> {
+        self.send(Some(mode), telegram, rssi_dbm).await
+    }
+
+    async fn send(&self, mode: Option<Mode>, telegram: &[u8], rssi_dbm: i16) -> Result<(), NotATelegram> {
         check(telegram)?;
         // The task takes telegrams for as long as this handle lives.
         let _ = self.air.send(OnAir { mode, telegram: telegram.into(), rssi_dbm }).await;
@@ -138,9 +144,7 @@ impl Plugged {
     /// [`NotATelegram`] if the length byte is wrong.
     pub async fn interject(&self, telegram: &[u8], rssi_dbm: i16) -> Result<(), NotATelegram> {
         check(telegram)?;
-        let _ = self
-            .order(Order::Interject(OnAir { mode: Mode::C1FormatA, telegram: telegram.into(), rssi_dbm }))
-            .await;
+        let _ = self.order(Order::Interject(OnAir { mode: None, telegram: telegram.into(), rssi_dbm })).await;
         Ok(())
     }
 
@@ -251,7 +255,8 @@ impl Socket {
     fn hear(&mut self, heard: OnAir) {
         let speed = self.speed();
         let listening = self.state.borrow().listening;
-        let frame = self.device.hear(heard.mode, &heard.telegram, heard.rssi_dbm, speed).ok().flatten();
+        let mode = heard.mode.unwrap_or_else(|| self.device.usual_mode());
+        let frame = self.device.hear(mode, &heard.telegram, heard.rssi_dbm, speed).ok().flatten();
         let passed_on = match frame.filter(|_| listening) {
             Some(frame) => self.send(Kind::Indication, frame),
             None => false,
@@ -296,8 +301,8 @@ impl Socket {
             Order::Fault(fault) => self.line.add(fault),
             Order::Interject(heard) => {
                 let speed = self.speed();
-                if let Ok(Some(frame)) = self.device.hear(heard.mode, &heard.telegram, heard.rssi_dbm, speed)
-                {
+                let mode = heard.mode.unwrap_or_else(|| self.device.usual_mode());
+                if let Ok(Some(frame)) = self.device.hear(mode, &heard.telegram, heard.rssi_dbm, speed) {
                     self.line.add(Fault::BehindFrame(frame));
                 }
             }

@@ -6,14 +6,14 @@
 //!
 //! ```
 //! use messages::batch::{Body, Envelope, Epoch, Missing, Nonce, Record, Seq, Stream};
-//! use messages::reading::{Checked, HourRow, Register, Role};
+//! use messages::reading::{Checked, HourRow, Register, Registers, Role};
 //! use messages::topic::{Gateway, Leaf};
 //!
 //! // The gateway stores a row, then sends it.
 //! let meter = "KAM.76348799.1B.16".parse()?;
 //! let volume = Register { value: "123.456 m3".parse()?, offset: -7 };
 //! let row = HourRow {
-//!     registers: [(Role::Volume, volume)].into(),
+//!     registers: Registers::from_iter([(Role::Volume, volume)]),
 //!     telegrams: 214,
 //!     rssi: Some(-71),
 //!     ..HourRow::new(meter, "2026-11-24T01:00:00Z".parse()?, Checked::Checksum)

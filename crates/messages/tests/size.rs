@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 use messages::batch::{Body, ContentType, Record};
-use messages::reading::{Checked, Code, DurationClass, Extremes, HourRow, Minutes, Register, Role};
+use messages::reading::{
+    Checked, Code, DurationClass, Extremes, HourRow, Minutes, Register, Registers, Role,
+};
 use messages::{Decimal, Hour, MeterId, Quantity, Time, Unit};
 
 /// Bytes of a deflated batch per row: 16.1 when this was written; the same rows written one by one take 19.2.
@@ -43,14 +45,13 @@ fn row(serial: u32, random: &mut Random) -> HourRow {
     HourRow {
         meter,
         boundary: Hour::at_or_before(Time::from_unix(1_795_485_600).unwrap()),
-        registers: [(
+        registers: Registers::from_iter([(
             Role::Volume,
             Register {
                 value: quantity(litres(random, 900_000), -3, Unit::CubicMetre),
                 offset: random.below(17).cast_signed() - 8,
             },
-        )]
-        .into(),
+        )]),
         flow: Some(extremes(if leak { 12 } else { 0 }, flow, Unit::LitrePerHour)),
         water: Some(extremes(water, water + litres(random, 5), Unit::Celsius)),
         ambient: Some(extremes(ambient, ambient + litres(random, 3), Unit::Celsius)),

@@ -1,6 +1,7 @@
 //! Who sends: manufacturer, identification number, version and device type (EN 13757-3, 5.5 to 5.9; EN 13757-7).
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
 use thiserror::Error;
@@ -188,7 +189,7 @@ impl DeviceType {
 /// A meter: manufacturer, identification number, version, device type. Identity for keys, counters and rows.
 ///
 /// Written as `KAM.76348799.1B.16`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Meter {
     /// Whose meter.
     pub manufacturer: Manufacturer,
@@ -233,6 +234,14 @@ impl Meter {
     pub const fn to_long_header(self) -> [u8; 8] {
         let [m0, m1, i0, i1, i2, i3, version, device] = self.to_link();
         [i0, i1, i2, i3, m0, m1, version, device]
+    }
+}
+
+/// In one piece: whoever keeps meters in tables looks one up several times for each telegram, and hashing four fields one
+/// by one costs as much as a fifth of reading it.
+impl Hash for Meter {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from_le_bytes(self.to_link()));
     }
 }
 

@@ -140,6 +140,13 @@ impl Records {
         of.map(|(_, epoch)| *epoch).collect()
     }
 
+    /// How many batches of a stream came under throw-away numberings.
+    #[must_use]
+    pub fn from_memory(&self, stream: Stream) -> usize {
+        let of = self.stored.cursors.iter().filter(|((of, epoch), _)| *of == stream && epoch.is_throw_away());
+        of.map(|(_, progress)| progress.batches.len()).sum()
+    }
+
     /// The batches of a numbering.
     #[must_use]
     pub fn batches_of(&self, stream: Stream, epoch: Epoch) -> BTreeMap<Seq, (Nonce, Body)> {

@@ -1,6 +1,6 @@
 use super::*;
 use messages::Quantity;
-use messages::reading::{DurationClass, Role};
+use messages::reading::{Checked, DurationClass, Role};
 use wmbus::meter::{FieldKind, PROFILES};
 
 const T: i64 = 1_795_500_000 / HOUR * HOUR;

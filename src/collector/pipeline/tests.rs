@@ -193,6 +193,14 @@ fn begin(boot: &BootId, second: u64, calendar: Calendar, memory: &Memory) -> Col
 }
 
 #[test]
+fn a_frame_damaged_on_its_way_is_counted_and_names_no_meter() {
+    let mut site = Site::new();
+    site.collector.hear_damaged();
+    let told = site.collector.telegrams();
+    assert_eq!((told.heard, &told.refused), (1, &[(Refusal::Damaged, 1)].into()));
+}
+
+#[test]
 fn every_hour_has_one_row_with_the_register_at_its_end() {
     let mut site = Site::new();
     for second in (0..3 * 3600 + 300).step_by(16) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Modes, Receiver, ReceiverKind};
 use crate::receiver::port::{self, Line, Patience, State, Status};
-use crate::receiver::{Dongle, Fault, Im871a, Listen, RawFrame};
+use crate::receiver::{Amb3665, Amb8465, Channel, Dongle, Fault, Im871a, Listen, RawFrame};
 use crate::world::{Clock, Uptime, random};
 
 /// A fault that is over so soon is not worth telling anybody.
@@ -113,7 +113,10 @@ impl Running {
             Line { number, name: name.clone(), path: config.path.clone(), patience: Patience::default() };
         let (sender, status) = watch::channel(Status::new());
         let stop = CancellationToken::new();
-        let dongle = dongle(&config);
+        let mut dongle = dongle(&config);
+        if let Some(limit) = config.silent_after {
+            dongle.silent_after(limit);
+        }
         let random = || u32::from_le_bytes(random());
         let task = tokio::spawn(port::run(line, dongle, telegrams, sender, random, stop.clone()));
         Self { number, config, name, status, works: (true, clock.uptime()), stop, task }
@@ -135,10 +138,9 @@ impl Running {
             self.works = (works, now);
         }
         let fault = fault.filter(|_| now.since(self.works.1) >= PATIENCE);
-        let (gone, deaf) = match fault {
-            Some(fault @ Fault::Deaf { .. }) => (None, Some(fault.to_string())),
-            fault => (fault.map(ToString::to_string), None),
-        };
+        let gone = fault.filter(|fault| !matches!(fault, Fault::Deaf { .. })).map(ToString::to_string);
+        // Opened anew it is ready at once, and as deaf as before.
+        let deaf = status.counters.deaf.map(|minutes| Fault::Deaf { minutes }.to_string());
         Wrong { name: &self.name, gone, deaf }
     }
 
@@ -151,9 +153,15 @@ impl Running {
             }
             State::Faulty(Fault::Deaf { .. }) => (ReceiverState::Receiving, None),
             State::Faulty(
-                Fault::NoAnswer | Fault::Stuck | Fault::StoppedAnswering | Fault::SettingsRefused,
-            ) => (ReceiverState::Mute, None),
-            State::Faulty(_) => (ReceiverState::Gone, None),
+                Fault::NotFound { .. }
+                | Fault::NoPermission { .. }
+                | Fault::Busy { .. }
+                | Fault::NotASerialPort { .. }
+                | Fault::Io { .. }
+                | Fault::Gone,
+            ) => (ReceiverState::Gone, None),
+            // Its port is there.
+            State::Faulty(_) => (ReceiverState::Mute, None),
         };
         Told {
             name: self.name.clone(),
@@ -177,19 +185,34 @@ impl Wrong<'_> {
 
 /// The driver for a configured receiver.
 fn dongle(config: &Receiver) -> Box<dyn Dongle> {
-    let listen = listen(config.modes);
+    let (listen, channel) = listen(config.modes);
     match config.kind {
         ReceiverKind::Im871a => Box::new(Im871a::new(listen)),
+        ReceiverKind::Amb8465 => Box::new(Amb8465::new(listen, config.baud)),
+        ReceiverKind::Amb3665 => Box::new(Amb3665::new(channel, config.baud)),
     }
 }
 
-const fn listen(modes: Modes) -> Listen {
-    match modes {
-        Modes::CAndT => Listen::C1AndT1,
+/// What to listen for at 868 MHz, or on which channel at 169. The configuration has checked that the modes are those of the
+/// receiver's band; the other one is of no interest.
+const fn listen(modes: Modes) -> (Listen, Channel) {
+    let at_868 = match modes {
         Modes::T => Listen::T1,
         Modes::CFormatA => Listen::C1FormatA,
         Modes::CFormatB => Listen::C1FormatB,
         Modes::S => Listen::S1,
         Modes::SM => Listen::S1m,
-    }
+        Modes::CAndT | Modes::Na | Modes::Nb | Modes::Nc | Modes::Nd | Modes::Ne | Modes::Nf => {
+            Listen::C1AndT1
+        }
+    };
+    let at_169 = match modes {
+        Modes::Nb => Channel::B,
+        Modes::Nc => Channel::C,
+        Modes::Nd => Channel::D,
+        Modes::Ne => Channel::E,
+        Modes::Nf => Channel::F,
+        _ => Channel::A,
+    };
+    (at_868, at_169)
 }

@@ -145,6 +145,20 @@ pub enum Fault {
     Protocol(String),
 }
 
+impl Fault {
+    /// Whether the broker does not take our certificate: with another one it may let us in.
+    #[must_use]
+    pub const fn is_about_our_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::OurIssuerUnknown
+                | Self::OurCertificateExpired
+                | Self::OurCertificateRevoked
+                | Self::OurCertificateBad(_)
+        )
+    }
+}
+
 /// Seconds since 1970, shown as UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(pub i64);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::HourRow;
+use super::{HourRow, Register, Registers};
 
 /// Combines two rows of one meter and boundary, whichever gateways or runs they came from.
 ///
@@ -35,13 +35,10 @@ pub fn join(a: &HourRow, b: &HourRow) -> Result<HourRow, DifferentKeys> {
     if (a.meter, a.boundary) != (b.meter, b.boundary) {
         return Err(DifferentKeys);
     }
-    let snapped = |row: &HourRow| -> BTreeMap<_, _> {
-        row.registers.iter().map(|(role, register)| (role.clone(), register.snapped())).collect()
-    };
     Ok(HourRow {
         meter: a.meter,
         boundary: a.boundary,
-        registers: merge(snapped(a), &snapped(b), Ord::min),
+        registers: nearest(&a.registers, &b.registers),
         flow: both(a.flow, b.flow, super::Extremes::widened),
         water: both(a.water, b.water, super::Extremes::widened),
         ambient: both(a.ambient, b.ambient, super::Extremes::widened),
@@ -61,6 +58,18 @@ pub fn join(a: &HourRow, b: &HourRow) -> Result<HourRow, DifferentKeys> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("rows of different meters or boundaries cannot be joined")]
 pub struct DifferentKeys;
+
+fn nearest(a: &Registers, b: &Registers) -> Registers {
+    let mut nearest = Registers::with_capacity(a.len().max(b.len()));
+    for (role, register) in a.iter().chain(b) {
+        let register = register.snapped();
+        nearest
+            .entry(role.clone())
+            .and_modify(|other: &mut Register| *other = register.min(*other))
+            .or_insert(register);
+    }
+    nearest
+}
 
 fn merge<K: Ord + Clone, V: Copy>(
     mut into: BTreeMap<K, V>,

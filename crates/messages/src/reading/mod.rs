@@ -9,6 +9,7 @@ mod register;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use litemap::LiteMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ pub use register::{Extremes, Register, Role, SNAP};
 
 use crate::{Hour, MeterId, Other};
 
+/// Registers by role: mostly one, seldom more than four.
+pub type Registers = LiteMap<Role, Register>;
+
 /// What one run of one gateway knows of a meter at the boundary `T`, and of the hour before it. Key: meter and boundary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HourRow {
@@ -26,8 +30,9 @@ pub struct HourRow {
     /// The full hour `T` that the registers stand nearest to.
     pub boundary: Hour,
     /// For each register of the meter's profile, the reading nearest to `T`, with its own time.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub registers: BTreeMap<Role, Register>,
+    #[serde(default, skip_serializing_if = "Registers::is_empty")]
+    #[schemars(with = "BTreeMap<Role, Register>")]
+    pub registers: Registers,
     /// Lowest and highest flow heard in the hour before `T`, litres per hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Extremes>,
@@ -72,7 +77,7 @@ impl HourRow {
         Self {
             meter,
             boundary,
-            registers: BTreeMap::new(),
+            registers: Registers::new(),
             flow: None,
             water: None,
             ambient: None,

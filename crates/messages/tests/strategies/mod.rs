@@ -52,7 +52,7 @@ pub(crate) fn hour_row(
         |(meter, boundary, values, codes, telegrams, rssi, marks)| HourRow {
             meter,
             boundary,
-            registers: values.0,
+            registers: values.0.into_iter().collect(),
             flow: values.1,
             water: values.2,
             ambient: values.3,
