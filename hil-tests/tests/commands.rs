@@ -216,3 +216,28 @@ async fn what_is_recorded_is_replayed_without_a_gateway() {
         lines.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && lines.contains("\"hour\"")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_support_bundle_holds_no_key_no_name_no_address_and_no_meter_number() {
+    const CONTACT: &str = "[[contact]]\nname = \"on-call-aino\"\nemail = \"aino@example.fi\"\n";
+    let site = Site::fast(120);
+    let town = Town::new(3, 7, START * 1000);
+    let (keys, meters) = (town.keys_csv(), town.meters_csv());
+    site.settle(&town, &[ALARM, CONTACT]).await;
+    let gateway = Gateway::start(&site, Half::Both).await;
+    let _air = site.play(town);
+    gateway.reports("collect", "opened meters", |status| status["meters"]["opened"] == 3).await;
+    let bundle = site.path("bundle.tar.gz");
+    let output = site.vesigate(&["diagnose", bundle.to_str().unwrap()]).await;
+    assert!(text(&output).contains("collect.json"));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let unpacked = std::process::Command::new("tar").arg("xzOf").arg(&bundle).output().unwrap();
+    let all = String::from_utf8_lossy(&unpacked.stdout).to_lowercase();
+    assert!(all.contains("\"uptime_s\"") && all.contains("os") && all.contains("kylavesi"), "{all}");
+    let secrets = keys.lines().skip(1).chain(meters.lines().skip(1)).flat_map(|line| line.split(','));
+    let names = secrets.filter(|word| word.len() >= 6).chain(["aino"]);
+    for secret in names {
+        assert!(!all.contains(&secret.trim().to_lowercase()), "{secret} in\n{all}");
+    }
+    assert!(gateway.stop().await.success());
+}

@@ -20,7 +20,7 @@ pub(super) struct Completions {
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
-  vesigate completions bash | sudo tee /usr/share/bash-completion/completions/vesigate
+  vesigate completions bash > ~/.local/share/bash-completion/completions/vesigate
   vesigate completions zsh > ~/.zfunc/_vesigate
   vesigate completions fish > ~/.config/fish/completions/vesigate.fish
 

@@ -249,12 +249,13 @@ impl Sources {
         let row_register = row.and_then(|row| {
             row.registers.get(&Role::Volume).or_else(|| row.registers.values().next()).map(|one| one.value)
         });
-        let last_row = row.map(|row| row.boundary.time()).or(self.stored.written.get(&id).copied().flatten());
+        let last_row = row.map(|row| row.boundary.time());
+        let last_row = last_row.or_else(|| self.stored.written.get(&id).copied().flatten());
         let stored_sealed = self.stored.sealed.get(&id).copied().unwrap_or_default();
-        let last_heard = heard.and_then(|heard| heard.heard).or(match heard {
-            Some(_) => None,
+        let last_heard = match heard {
+            Some(heard) => heard.heard,
             None => last_row.map(|row| row.min(self.at)),
-        });
+        };
         let (state, why) = self.judge(id, heard, told, last_heard);
         Line {
             id: Some(id),

@@ -50,7 +50,7 @@ const AFTER_HELP: &str = "\
 Examples:
   sudo vesigate replay site.txt
   vesigate replay site.txt --keys keys.csv
-  vesigate replay site.txt --keys keys.csv --json | jq '.meters[] | select(.opened == 0)'
+  vesigate replay site.txt --json | jq '.meters[] | select(.opened == 0)'
 
 Exit codes: 0 every expected meter in it was opened, 1 some were not, 2 it could not run";
 

@@ -103,7 +103,7 @@ fn gaps(connection: &Connection, stream: Stream, after: Seq) -> Result<Vec<Gap>,
         let gap = gap?;
         match gaps.last_mut() {
             Some(before) if before.why == gap.why && before.last.next() == gap.first => {
-                before.last = gap.last
+                before.last = gap.last;
             }
             _ => gaps.push(gap),
         }

@@ -90,9 +90,9 @@ impl Backup {
             );
         }
         if self.common.json {
-            print_json(&report)?
+            print_json(&report)?;
         } else {
-            print(&report.text())?
+            print(&report.text())?;
         }
         Ok(exit::OK)
     }
@@ -121,7 +121,7 @@ impl Backup {
             take(Kind::Named, &path, true)?;
         }
         if self.with_seal_key {
-            take(Kind::SealKey, &seal_file(config), false)?;
+            take(Kind::SealKey, &config.keys.seal_file, false)?;
             take(Kind::CollectKey, &place::collect_key(config), false)?;
             take(Kind::DeliverKey, &place::deliver_key(config), false)?;
             for path in secrets(config) {
@@ -129,6 +129,14 @@ impl Backup {
             }
         } else {
             left_out.extend(secrets(config).map(|path| format!("{}: a secret", path.display())));
+        }
+        let with_seal_key = sources.iter().any(|source| source.kind == Kind::SealKey);
+        if self.with_seal_key && !with_seal_key && config.keys.file.exists() {
+            left_out.push(format!(
+                "the seal key: it is the credential {} of the service manager, not {}; `systemd-creds decrypt` takes it out",
+                config.keys.seal_credential,
+                config.keys.seal_file.display()
+            ));
         }
         let running: Option<CollectStatus> = ask_collect(config, &OfCollect::Status).ok().flatten();
         let at: Time = running.and_then(|status| status.at).unwrap_or_else(now);
@@ -143,7 +151,7 @@ impl Backup {
                 .zip(gateway.name.as_ref())
                 .map(|(utility, name)| format!("{utility}/{name}")),
             epochs,
-            with_seal_key: self.with_seal_key,
+            with_seal_key,
             files: Vec::new(),
         };
         Ok((Report { file: &self.file, bytes: 0, manifest, left_out }, sources))
@@ -176,11 +184,6 @@ fn copy_stores(
         crate::store::check_copy(&source.content).map_err(failed)?;
     }
     Ok(epochs)
-}
-
-/// Where the seal key is: a credential's encrypted file cannot be taken along, but the plain one can.
-fn seal_file(config: &Config) -> PathBuf {
-    config.keys.seal_file.clone()
 }
 
 /// Files that the configuration names and that are no secrets.

@@ -42,7 +42,7 @@ Examples:
   sudo vesigate restore /media/usb/gw-7.tar
   sudo vesigate restore --without-keys gw-7.tar
 
-Exit codes: 0 restored, 2 it could not run, and nothing was changed";
+Exit codes: 0 restored, 2 it could not run; what is in the way is named";
 
 /// Make this new machine take over the name and the meters of an old one, from its backup
 ///
@@ -74,7 +74,7 @@ Examples:
   sudo vesigate replace gw-7.tar --seal-key /media/safe/gw-7.seal
   sudo vesigate replace gw-7.tar --without-keys
 
-Exit codes: 0 this machine is the gateway now, 2 it could not run, and nothing was changed";
+Exit codes: 0 this machine is the gateway now, 2 it could not run";
 
 impl Restore {
     pub(in crate::cli) fn run(self) -> u8 {
@@ -160,9 +160,9 @@ fn put_back(file: &Path, common: &Common, keys: &Keys) -> Result<u8, String> {
     let ring = unpacked.keyring(keys)?;
     let report = unpacked.place(&common.config, &collect, &deliver, ring, keys)?;
     if common.json {
-        print_json(&report)?
+        print_json(&report)?;
     } else {
-        print(&report.text())?
+        print(&report.text())?;
     }
     Ok(exit::OK)
 }

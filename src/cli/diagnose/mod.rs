@@ -101,9 +101,9 @@ impl Diagnose {
         let listed = |part: &Part| Listed { name: part.name, about: part.about, bytes: part.text.len() };
         let report = Report { file: &file, bytes, parts: parts.iter().map(listed).collect() };
         if self.common.json {
-            print_json(&report)?
+            print_json(&report)?;
         } else {
-            print(&report.text())?
+            print(&report.text())?;
         }
         Ok(exit::OK)
     }

@@ -50,7 +50,7 @@ const AFTER_HELP: &str = "\
 Examples:
   vesigate readings 76348799
   vesigate readings 'Kuja 1' --hours 72
-  vesigate readings MP-7 --json | jq -r '.hours[] | [.boundary, .consumption] | @tsv'
+  vesigate readings MP-7 --json | jq '.hours[] | .consumption'
 
 Exit codes: 0 there are readings, 1 there are none in these hours, 2 it could not run";
 

@@ -10,6 +10,9 @@ use rusqlite::Connection;
 use super::{AlarmLists, Cursor, DeliverStore, FILE, MIGRATIONS, uplink};
 use crate::store::{NewestFirst, Standing, StoreError, aside, sqlite, stream};
 
+/// So many of the newest blocks are looked through for replies: the half that is asked has other things to do.
+const MOST_BLOCKS: usize = 2000;
+
 /// The delivering half's store, opened for reading only.
 #[derive(Debug)]
 pub struct DeliverReader {
@@ -113,7 +116,7 @@ impl<'a> DeliverView<'a> {
     /// See [`StoreError`].
     pub fn replies(self, since: Time) -> Result<BTreeMap<String, u16>, StoreError> {
         let mut replies = BTreeMap::new();
-        for block in self.blocks() {
+        for block in self.blocks().take(MOST_BLOCKS) {
             let block = block?;
             if block.stored.is_some_and(|stored| stored < since) {
                 break;
