@@ -241,3 +241,42 @@ async fn a_support_bundle_holds_no_key_no_name_no_address_and_no_meter_number() 
     }
     assert!(gateway.stop().await.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn meters_that_are_not_well_say_why() {
+    let site = Site::fast(120);
+    let town = Town::new(4, 7, START * 1000);
+    let keys = town.keys_csv();
+    // The first has no key, the second another's; one that is listed is not there at all.
+    let mut rows: Vec<String> = keys.lines().map(str::to_owned).collect();
+    let id = |row: &str| row.split(',').next().unwrap().to_owned();
+    let (unkeyed, wrong) = (id(&rows[1]), id(&rows[2]));
+    rows[2] = format!("{wrong},{}", "0123456789ABCDEF".repeat(2));
+    rows.remove(1);
+    site.expect_meters(&format!("{}\n99999999,Nowhere,,\n", town.meters_csv().trim_end()));
+    site.configure(&[]);
+    site.add_keys(&rows.join("\n")).await;
+    let gateway = Gateway::start(&site, Half::Both).await;
+    let _air = site.play(town);
+    gateway
+        .reports("collect", "meters that are not well", |status| {
+            let meters = &status["meters"];
+            (&meters["opened"], &meters["no_key"], &meters["wrong_key"]) == (&2.into(), &1.into(), &1.into())
+        })
+        .await;
+    let output = site.vesigate(&["meters", "--red"]).await;
+    assert!(text(&output).contains("2 of 5 meters are well"));
+    assert_eq!(output.status.code(), Some(1));
+    let meters = json(&site, &["meters"]).await;
+    let state = |id: &str| {
+        let lines = meters["meters"].as_array().unwrap();
+        let of = |line: &&Value| {
+            line["id"].as_str().is_some_and(|other| other.contains(id)) || line["listed_as"] == id
+        };
+        lines.iter().find(of).unwrap_or_else(|| panic!("{id}: {meters}"))["state"].clone()
+    };
+    assert_eq!(state(&unkeyed), "no_key");
+    assert_eq!(state(&wrong), "wrong_key");
+    assert_eq!(state("99999999"), "waiting");
+    assert!(gateway.stop().await.success());
+}

@@ -71,6 +71,8 @@ pub(super) enum Kind {
     CollectKey,
     /// The delivering half's own key: opens what the portal sealed to this gateway.
     DeliverKey,
+    /// The client certificate that the portal renewed, with its private key.
+    Certificate,
     /// A password or private key that the configuration names.
     Secret,
 }
@@ -86,6 +88,7 @@ impl Kind {
             Self::SealKey => "SECRET: the key that opens the meter keys",
             Self::CollectKey => "SECRET: the receiving half's own key",
             Self::DeliverKey => "SECRET: the delivering half's own key",
+            Self::Certificate => "SECRET: the renewed client certificate with its key",
             Self::Secret => "SECRET: a password or private key",
         }
     }

@@ -124,6 +124,7 @@ impl Backup {
             take(Kind::SealKey, &config.keys.seal_file, false)?;
             take(Kind::CollectKey, &place::collect_key(config), false)?;
             take(Kind::DeliverKey, &place::deliver_key(config), false)?;
+            take(Kind::Certificate, &place::certificate(config), false)?;
             for path in secrets(config) {
                 take(Kind::Secret, &path, true)?;
             }

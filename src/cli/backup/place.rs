@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::uplink::RENEWED;
 
 /// The receiving half's own key.
 pub(super) fn collect_key(config: &Config) -> PathBuf {
@@ -15,6 +16,11 @@ pub(super) fn collect_key(config: &Config) -> PathBuf {
 /// The delivering half's own key.
 pub(super) fn deliver_key(config: &Config) -> PathBuf {
     config.gateway.deliver_dir().join("key")
+}
+
+/// The client certificate that the portal renewed, with its private key.
+pub(super) fn certificate(config: &Config) -> PathBuf {
+    config.gateway.deliver_dir().join(RENEWED)
 }
 
 /// Moves a file or folder to where it belongs, with the owner of the folder it comes into. A place that is taken is an

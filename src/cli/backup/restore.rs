@@ -293,6 +293,7 @@ impl Unpacked<'_> {
                 Kind::Config => (config_file.to_owned(), 0o644),
                 Kind::Named => (entry.path.clone(), 0o644),
                 Kind::Secret => (entry.path.clone(), 0o600),
+                Kind::Certificate => (place::certificate(self.config), 0o600),
                 Kind::SealKey if !new_machine => (self.config.keys.seal_file.clone(), 0o600),
                 Kind::CollectKey if !new_machine => (place::collect_key(self.config), 0o600),
                 Kind::DeliverKey if !new_machine => (place::deliver_key(self.config), 0o600),
