@@ -4,6 +4,7 @@
 //! [`collector`] believes or not; people read the same frames with [`decode`]. The [`config`] file says what to do.
 
 pub mod alarm;
+pub mod check;
 pub mod cli;
 pub mod collector;
 pub mod config;

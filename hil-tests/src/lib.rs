@@ -18,6 +18,7 @@ pub mod chance;
 pub mod clock;
 pub mod gateway;
 pub mod mail;
+pub mod memory;
 pub mod portal;
 
 pub mod post_office;

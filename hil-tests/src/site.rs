@@ -29,6 +29,8 @@ pub struct Site {
     pub dongle: Arc<Plugged>,
     /// What kind it is.
     pub kind: Kind,
+    /// Further receivers, and what kinds they are.
+    pub others: Vec<(Arc<Plugged>, Kind)>,
     /// Further lines of `[gateway]`.
     pub gateway_lines: String,
     /// What the gateway logs, as `--log` wants it.
@@ -73,10 +75,18 @@ impl Site {
             clock: None,
             dongle: Arc::new(dongle),
             kind,
+            others: Vec::new(),
             gateway_lines: String::new(),
             log_level: "info".to_owned(),
             mail_authority: None,
         }
+    }
+
+    /// Plugs another dongle in. To be called before [`configure`](Self::configure).
+    pub fn plug_in(&mut self, name: &str, kind: Kind) -> Arc<Plugged> {
+        let dongle = Arc::new(Plugged::plug_in(&self.path(name), kind.dongle()).unwrap());
+        self.others.push((Arc::clone(&dongle), kind));
+        dongle
     }
 
     /// Who the gateway is.
@@ -121,23 +131,28 @@ impl Site {
         self.clock.expect("this place has no clock of its own")
     }
 
-    /// Writes the configuration: who and where, one receiver, and these sections besides.
+    /// Writes the configuration: who and where, the receivers, and these sections besides.
     pub fn configure(&self, sections: &[&str]) {
         let (name, path) = (Self::name(), |name: &str| self.path(name).display().to_string());
         let mut text = String::new();
         let _ = write!(
             text,
             "[gateway]\nutility = \"{}\"\nname = \"{}\"\ndata_dir = \"{}\"\n{}\n\n\
-             [status]\nsockets = \"{}\"\n\n\
-             [[receiver]]\npath = \"{}\"\n{}\n",
+             [status]\nsockets = \"{}\"\n\n",
             name.utility(),
             name.name(),
             path("data"),
             self.gateway_lines,
             path("run"),
-            self.dongle.link().display(),
-            self.kind.configuration(),
         );
+        for (dongle, kind) in [(&self.dongle, self.kind)].into_iter().chain(self.others()) {
+            let _ = write!(
+                text,
+                "[[receiver]]\npath = \"{}\"\n{}\n",
+                dongle.link().display(),
+                kind.configuration(),
+            );
+        }
         if self.path("meters.csv").exists() {
             let _ = write!(text, "[meters]\nfile = \"{}\"\n\n", path("meters.csv"));
         }
@@ -145,6 +160,10 @@ impl Site {
             let _ = writeln!(text, "{section}\n");
         }
         fs::write(self.config(), text).unwrap();
+    }
+
+    fn others(&self) -> impl Iterator<Item = (&Arc<Plugged>, Kind)> {
+        self.others.iter().map(|(dongle, kind)| (dongle, *kind))
     }
 
     /// Expects these meters: `id`, as wanted `name`, `metering_point`, `q4`, `contacts`. To be called before

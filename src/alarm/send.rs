@@ -266,7 +266,25 @@ impl Smtp {
         }
     }
 
-    async fn attempt(&self, mail: &Written, step: &mut Step) -> Result<u16, Failure> {
+    /// Goes as far as the login and says goodbye: no mail is sent.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub async fn greet(&self) -> Result<(), Trouble> {
+        let mut step = Step::Greeting;
+        let failure = match tokio::time::timeout(self.timeout, self.connect(&mut step)).await {
+            Ok(Ok(mut line)) => {
+                let _ = tokio::time::timeout(GOODBYE, line.quit()).await;
+                return Ok(());
+            }
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure::Silent,
+        };
+        failure.outcome(step).trouble().map_or(Ok(()), |trouble| Err(trouble.clone()))
+    }
+
+    /// Greeting, TLS and login.
+    async fn connect(&self, step: &mut Step) -> Result<AsyncSmtpConnection, Failure> {
         let hello = ClientId::default();
         let implicit = match self.security {
             MailSecurity::Tls => Some(self.tls()?),
@@ -290,6 +308,11 @@ impl Smtp {
             let password = password.expose_text().ok_or(Failure::Is(TroubleKind::Login))?;
             line.auth(DEFAULT_MECHANISMS, &Login::new(user.clone(), password.to_owned())).await?;
         }
+        Ok(line)
+    }
+
+    async fn attempt(&self, mail: &Written, step: &mut Step) -> Result<u16, Failure> {
+        let mut line = self.connect(step).await?;
         *step = Step::Sender;
         let ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
         let plain = mail.envelope.from().is_none_or(ascii) && mail.envelope.to().iter().all(ascii);

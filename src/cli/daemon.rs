@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{exit, log};
+use super::{exit, harden, log};
 use crate::config::{Config, Credentials, Half, Problem};
 use crate::halves::{self, Daemon};
 use crate::health::supervisor::Supervisor;
@@ -52,6 +52,11 @@ impl Run {
         if let Err(wrong) = log::start(&self.log) {
             let _ = writeln!(io::stderr(), "vesigate: {wrong}");
             return exit::USAGE;
+        }
+        // Before anything secret is read.
+        if let Err(error) = harden::no_dumps() {
+            error!("core dumps cannot be turned off: {error}");
+            return exit::FAILED;
         }
         let credentials = Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
         let config = match load(&self.config, which, &credentials) {

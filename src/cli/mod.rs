@@ -2,18 +2,21 @@
 
 mod alarms;
 mod backup;
+mod check;
 mod common;
 mod daemon;
 mod decode;
 mod diagnose;
 mod export;
 mod generate;
+mod harden;
 mod keys;
 mod known;
 mod log;
 mod meters;
 mod outbox;
 mod readings;
+mod receivers;
 mod record;
 mod replay;
 mod status;
@@ -71,6 +74,8 @@ enum Command {
     Diagnose(diagnose::Diagnose),
     Completions(generate::Completions),
     Man(generate::Man),
+    Check(check::Check),
+    Receivers(receivers::Receivers),
     Keys(keys::Keys),
     Decode(decode::Decode),
 }
@@ -110,6 +115,8 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diagnose(diagnose) => diagnose.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
+        Command::Check(check) => check.run(),
+        Command::Receivers(receivers) => receivers.run(),
         Command::Keys(keys) => keys.run(),
         Command::Decode(decode) => decode.run(),
     };

@@ -188,6 +188,12 @@ impl<T> Guard<T> {
         self.extend(at, point, heard.payload)
     }
 
+    /// The telegram of this counter and digest, if it is held and another may still come.
+    pub fn held(&mut self, counter: Option<Counter>, digest: u64) -> Option<&mut T> {
+        let same = |chain: &&mut Chain<T>| chain.last.counter == counter && chain.last.digest == digest;
+        self.chains.iter_mut().find(same)?.waiting.last_mut()
+    }
+
     /// Whether a telegram agrees with two that have the same counter. A meter gives it to one only, so the other is
     /// forged, and nothing will tell which.
     fn is_ambiguous(&self, at: usize, heard: &Heard<T>) -> bool {

@@ -132,6 +132,14 @@ impl HeardTable {
         self.meters.insert(meter, Box::new(entry));
     }
 
+    /// A telegram of a meter came again: by another receiver, or twice by one.
+    pub fn hear_again(&mut self, meter: Meter, reception: Reception) {
+        if let Some(entry) = self.meters.get_mut(&meter) {
+            entry.receive(reception);
+            entry.echoes = entry.echoes.saturating_add(1);
+        }
+    }
+
     /// What is known of a meter.
     #[must_use]
     pub fn get(&self, meter: Meter) -> Option<&Entry> {
@@ -206,14 +214,10 @@ impl HeardTable {
 
 impl Entry {
     fn hear(&mut self, sight: &Sight<'_>, fate: Fate, facts: Option<&Facts>) {
-        let Reception { at, rssi, via } = sight.reception;
-        let at = millis(at);
+        let at = millis(sight.reception.at);
         let tail = sight.frame.last_chunk().map_or(0, |tail| u64::from_le_bytes(*tail));
         let passed = at.saturating_sub(self.last);
-        self.rssi = rssi.or(self.rssi);
-        self.best_rssi = self.best_rssi.max(rssi);
-        self.link_mode = via.link_mode.or(self.link_mode);
-        self.receivers |= via.receiver.map_or(0, bit);
+        self.receive(sight.reception);
         if self.telegrams > 0 && tail == self.tail && passed < ECHO {
             self.echoes = self.echoes.saturating_add(1);
             return;
@@ -234,6 +238,13 @@ impl Entry {
         if let Some(facts) = facts {
             self.says(facts);
         }
+    }
+
+    fn receive(&mut self, Reception { rssi, via, .. }: Reception) {
+        self.rssi = rssi.or(self.rssi);
+        self.best_rssi = self.best_rssi.max(rssi);
+        self.link_mode = via.link_mode.or(self.link_mode);
+        self.receivers |= via.receiver.map_or(0, bit);
     }
 
     fn came_to(&mut self, fate: Fate) {

@@ -309,6 +309,12 @@ impl Reception {
         }
     }
 
+    /// Whether its key opens what is heard of it.
+    #[must_use]
+    pub fn opens(&self, now: u64) -> bool {
+        self.opened.is_some() && self.standing(now) == Some(Standing::Heard)
+    }
+
     /// How the meter is received now; `None` while that cannot be told.
     #[must_use]
     pub fn standing(&self, now: u64) -> Option<Standing> {

@@ -1,5 +1,6 @@
 //! The collector: frames and time go in, commits come out.
 
+mod echo;
 mod erasing;
 mod memory;
 mod placing;
@@ -24,9 +25,10 @@ use super::sealed::{self, Waiting};
 use super::times::Times;
 use crate::config::MeterList;
 use crate::health::status::Telegrams;
-use crate::keyring::{Keyring, Selector};
+use crate::keyring::Keyring;
 use crate::store::{Commit, Part, SealedFrame};
 use crate::world::Uptime;
+use echo::Echoes;
 
 pub use memory::Memory;
 
@@ -61,6 +63,7 @@ pub struct Collector {
     times: Times,
     boot: String,
     opener: Opener,
+    echoes: Echoes,
     meters: HashMap<Meter, Box<MeterState>>,
     heard: HeardTable,
     counts: Telegrams,
@@ -82,8 +85,12 @@ impl Collector {
     /// Takes a frame without link-layer checksums.
     pub fn hear(&mut self, frame: &[u8], reception: Reception) {
         count(&mut self.counts.heard);
+        if let Some(before) = self.echoes.hear(frame, reception.at) {
+            return self.hear_again(before, frame, reception);
+        }
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
         let (headers, outcome) = self.opener.look(frame, reception, expected);
+        self.echoes.became(&outcome);
         let protected = headers.map(|headers| headers.protected);
         let sight = Sight { frame, reception, protected, own: true };
         match outcome {
@@ -218,7 +225,7 @@ impl Collector {
         let expected = Expected { keys, list: &settings.list };
         heard.sort_out(|meter| expected.contains(meter));
         meters.retain(|meter, state| {
-            state.guard.set_q4(q4(settings, *meter));
+            state.guard.set_q4(q4(settings, keys, *meter));
             expected.contains(*meter)
         });
     }
@@ -233,6 +240,9 @@ impl Collector {
     pub fn set_keys(&mut self, keys: Keyring) {
         self.keys = keys;
         self.opener.forget_keys();
+        for (meter, state) in &mut self.meters {
+            state.guard.set_q4(q4(&self.settings, &self.keys, *meter));
+        }
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
         self.heard.sort_out(|meter| expected.contains(meter));
         let waiting = self.meters.iter().filter(|(_, state)| state.sealed.is_some());
@@ -244,9 +254,9 @@ impl Collector {
 
     /// Somebody has given these meters their key anew, who may also have set them to another protection: whatever their
     /// telegrams are protected by next is believed.
-    pub fn forget_protection(&mut self, selector: Selector, uptime: Uptime) {
+    pub fn forget_protection(&mut self, meant: impl Fn(Meter) -> bool, uptime: Uptime) {
         let now = self.times.steady(uptime);
-        for (meter, state) in self.meters.iter_mut().filter(|(meter, _)| selector.matches(**meter)) {
+        for (meter, state) in self.meters.iter_mut().filter(|(meter, _)| meant(**meter)) {
             if state.forget_protection(now) {
                 self.out.touched.insert(*meter);
                 // It is to be stored also if nothing else is.
@@ -265,7 +275,7 @@ impl Collector {
     /// The sealed frames of a meter, oldest first.
     pub fn open_sealed(&mut self, meter: Meter, mut frames: Vec<SealedFrame>, uptime: Uptime) {
         let now = self.times.steady(uptime);
-        let q4 = q4(&self.settings, meter);
+        let q4 = q4(&self.settings, &self.keys, meter);
         let Some(state) = self.meters.get_mut(&meter) else { return };
         let stored = frames.len();
         frames.extend(state.sealed.take().map(|waiting| waiting.drain(meter)).unwrap_or_default());
@@ -347,7 +357,7 @@ impl Collector {
             if meters.len() >= most {
                 return None;
             }
-            let state = MeterState::new(meter, q4(settings, meter), None, None)?;
+            let state = MeterState::new(meter, q4(settings, keys, meter), None, None)?;
             meters.insert(meter, Box::new(state));
         }
         let state = meters.get_mut(&meter)?;
@@ -422,9 +432,9 @@ fn look(meter: Meter, state: &mut MeterState, desk: &mut Desk<'_>, now: u64, tim
     }
 }
 
-/// The highest flow of a meter, millilitres an hour.
-fn q4(settings: &Settings, meter: Meter) -> i64 {
-    let listed = settings.list.get(meter).and_then(|listed| listed.q4);
+/// The highest flow of a meter, millilitres an hour: from the list, else from its key file.
+fn q4(settings: &Settings, keys: &Keyring, meter: Meter) -> i64 {
+    let listed = settings.list.get(meter).and_then(|listed| listed.q4).or_else(|| keys.q4(meter));
     listed.map_or(settings.q4, |flow| i64::from(flow.as_litres_per_hour()).saturating_mul(1000))
 }
 

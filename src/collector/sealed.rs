@@ -47,6 +47,11 @@ impl Waiting {
         self.stored.saturating_add(u64::try_from(self.nearest.len()).unwrap_or_default())
     }
 
+    /// The frames that are here.
+    pub fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        self.nearest.iter().chain(&self.full).map(|kept| &*kept.frame)
+    }
+
     /// So many frames are in the store.
     pub const fn set_stored(&mut self, stored: u64) {
         self.stored = stored;
@@ -71,6 +76,13 @@ impl Waiting {
         if frame.len() >= self.longest {
             self.longest = frame.len();
             self.full = Some(kept(0));
+        }
+    }
+
+    /// The frame just taken was heard once more.
+    pub fn heard_again(&mut self, frame: &[u8], rssi: Option<i16>) {
+        for kept in self.nearest.iter_mut().chain(&mut self.full).filter(|kept| *kept.frame == *frame) {
+            kept.rssi = kept.rssi.max(rssi);
         }
     }
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::secret::Credentials;
 use super::section::Section;
-use super::value::Flow;
-use crate::keyring::{SealError, SealKey};
+use crate::keyring::{Flow, SealError, SealFault, SealKey};
 
 /// Where meter keys lie, and the key that seals them.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,6 +52,28 @@ impl Keys {
         }
     }
 
+    /// The same for a command that somebody types: the service manager passes no credentials on to it, so it looks where
+    /// that one would. Without this a command would make a second seal key that the service never reads.
+    ///
+    /// # Errors
+    /// As [`Keys::seal`], and when the credential is one that only the service manager can decrypt.
+    pub fn seal_by_hand(&self, credentials: &Credentials, stores: &Path) -> Result<SealKey, SealError> {
+        if credentials.path(&self.seal_credential).is_some_and(|path| path.exists()) {
+            return self.seal(credentials);
+        }
+        for store in STORES {
+            let path = stores.join(store).join(&self.seal_credential);
+            if path.exists() {
+                return SealKey::read(&path);
+            }
+            let path = stores.join(format!("{store}.encrypted")).join(&self.seal_credential);
+            if path.exists() {
+                return Err(SealError { path, why: SealFault::Encrypted });
+            }
+        }
+        self.seal(credentials)
+    }
+
     pub(super) fn read(section: &Section<'_>, data_dir: &Path) -> Self {
         let default = Self::default_in(data_dir);
         let credential = section.text("seal_credential", "write a name such as \"vesigate.seal\"", |text| {
@@ -65,6 +86,9 @@ impl Keys {
         }
     }
 }
+
+/// Where the service manager looks for credentials, below the root directory.
+const STORES: [&str; 3] = ["etc/credstore", "run/credstore", "usr/lib/credstore"];
 
 /// How readings are gathered, checked and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,3 +153,31 @@ impl Collect {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_command_finds_the_seal_key_where_the_service_manager_does() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = Keys::default_in(root.path());
+        let by_hand = || keys.seal_by_hand(&Credentials::default(), root.path());
+        let store = root.path().join("etc/credstore");
+        fs::create_dir_all(&store).unwrap();
+        fs::write(store.join("vesigate.seal"), [7; 32]).unwrap();
+        // Readable for everybody: found and refused, no other one made.
+        fs::set_permissions(store.join("vesigate.seal"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
+        assert_eq!(by_hand().unwrap_err().why, SealFault::Readable { mode: 0o644 });
+        fs::set_permissions(store.join("vesigate.seal"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        assert!(by_hand().is_ok() && !keys.seal_file.exists());
+        fs::rename(&store, root.path().join("etc/credstore.encrypted")).unwrap();
+        assert_eq!(by_hand().unwrap_err().why, SealFault::Encrypted);
+        fs::remove_dir_all(root.path().join("etc")).unwrap();
+        assert!(by_hand().is_ok() && keys.seal_file.exists());
+    }
+}

@@ -14,8 +14,7 @@ use wmbus::Meter;
 use super::alarm::Contact;
 use super::gateway::Name;
 use super::problem::Problem;
-use super::value::Flow;
-use crate::keyring::Selector;
+use crate::keyring::{Flow, Selector};
 
 /// The expected meters.
 #[derive(Clone, Debug, Default)]

@@ -5,6 +5,7 @@
 
 mod alarm;
 mod collect;
+mod detect;
 mod document;
 mod files;
 mod gateway;
@@ -23,8 +24,10 @@ mod value;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+pub use crate::keyring::Flow;
 pub use alarm::{Alarm, CODES, Contact, ContactMeters, Rule};
 pub use collect::{Collect, Keys};
+pub use detect::{Detect, DoNotTouch};
 pub use files::Half;
 pub use gateway::{Clock, Gateway, Language, Name, Zone};
 pub use mail::{Email, Mail, MailSecurity};
@@ -34,7 +37,6 @@ pub use receiver::{Modes, Receiver, ReceiverKind};
 pub use secret::{Credentials, Secret, SecretError, SecretSource};
 pub use status::{Metrics, Status};
 pub use uplink::{Acknowledge, ClientCertificate, HomeAssistant, Host, Login, Tls, Transport, Uplink};
-pub use value::Flow;
 
 use document::{Document, Places};
 use section::Section;
@@ -46,6 +48,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// `[[receiver]]`
     pub receivers: Vec<Receiver>,
+    /// `[detect]`
+    pub detect: Detect,
     /// `[keys]`
     pub keys: Keys,
     /// The meter list, `file` of `[meters]`.
@@ -86,6 +90,7 @@ impl Default for Config {
             keys: Keys::default_in(&gateway.data_dir),
             gateway,
             receivers: Vec::new(),
+            detect: Detect::default(),
             meter_list: None,
             collect: Collect::default(),
             uplink: None,
@@ -153,6 +158,7 @@ impl Config {
         });
         Self {
             receivers: Receiver::read_all(root),
+            detect: root.section("detect", Detect::read),
             keys: root.section("keys", |section| Keys::read(section, &gateway.data_dir)),
             meter_list: root.section("meters", |section| section.path("file")),
             collect: root.section("collect", Collect::read),

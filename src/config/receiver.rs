@@ -12,7 +12,7 @@ pub struct Receiver {
     pub path: PathBuf,
     /// What it is.
     pub kind: ReceiverKind,
-    /// The line's speed in baud.
+    /// The line's speed in baud; 0 where it is to be found out.
     pub baud: u32,
     /// What it listens for.
     pub modes: Modes,
@@ -57,6 +57,20 @@ impl Receiver {
                 Some(baud)
             }
             Speed::Usual(baud) => Some(given.unwrap_or(baud)),
+            Speed::FoundOut => {
+                if given.is_some() {
+                    section.reject(
+                        "baud",
+                        "is found out, as the kind is",
+                        "remove it, or name the kind, too",
+                    );
+                }
+                Some(0)
+            }
+            Speed::Any => {
+                section.missing("baud", "write its speed as its manual gives it, such as baud = 19200");
+                given
+            }
         }
     }
 
@@ -66,6 +80,9 @@ impl Receiver {
             .filter(|(_, modes)| modes.is_narrowband() == kind.is_narrowband())
             .collect();
         let modes = section.choice("modes", &words);
+        if kind.only_talks() && section.has("modes") {
+            section.reject("modes", "cannot be set with this kind of receiver", "remove it");
+        }
         if modes.is_none() && !section.has("modes") && !kind.is_narrowband() {
             return Some(Modes::CAndT);
         }
@@ -77,12 +94,24 @@ impl Receiver {
 /// Which protocol a dongle speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiverKind {
+    /// Whichever answers at the port.
+    Auto,
     /// IMST iM871A-USB.
     Im871a,
+    /// IMST iU891A-XL, iU893A-XL.
+    Iu891a,
     /// Amber (Wuerth) AMB8465-M, AMB8665-M, Metis-II.
     Amb8465,
     /// Amber (Wuerth) AMB3665.
     Amb3665,
+    /// CUL, nanoCUL, everyCUL.
+    Cul,
+    /// Radiocrafts RC1180-MBUS3.
+    Rc1180,
+    /// Any that writes telegrams in bytes.
+    Raw,
+    /// Any that writes them in hexadecimal digits.
+    Hex,
 }
 
 /// At which speed a kind of dongle speaks, in baud.
@@ -92,23 +121,62 @@ enum Speed {
     Only(u32),
     /// This one, unless somebody changed it.
     Usual(u32),
+    /// That of whoever answers.
+    FoundOut,
+    /// Whatever its maker chose.
+    Any,
 }
 
 impl ReceiverKind {
     /// All of them, by the words of the configuration.
-    const WORDS: [(&'static str, Self); 3] =
-        [("im871a", Self::Im871a), ("amb8465", Self::Amb8465), ("amb3665", Self::Amb3665)];
+    const WORDS: [(&'static str, Self); 9] = [
+        ("auto", Self::Auto),
+        ("im871a", Self::Im871a),
+        ("iu891a", Self::Iu891a),
+        ("amb8465", Self::Amb8465),
+        ("amb3665", Self::Amb3665),
+        ("cul", Self::Cul),
+        ("rc1180", Self::Rc1180),
+        ("raw", Self::Raw),
+        ("hex", Self::Hex),
+    ];
 
     const fn speed(self) -> Speed {
         match self {
+            Self::Auto => Speed::FoundOut,
             Self::Im871a => Speed::Only(57_600),
+            Self::Iu891a => Speed::Only(115_200),
             Self::Amb8465 | Self::Amb3665 => Speed::Usual(9_600),
+            Self::Cul => Speed::Usual(38_400),
+            Self::Rc1180 => Speed::Usual(19_200),
+            Self::Raw | Self::Hex => Speed::Any,
+        }
+    }
+
+    /// The kind of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(own, _)| *own == word).map(|(_, kind)| *kind)
+    }
+
+    /// The speed it is delivered with, in baud.
+    #[must_use]
+    pub const fn usual_baud(self) -> Option<u32> {
+        match self.speed() {
+            Speed::Only(baud) | Speed::Usual(baud) => Some(baud),
+            Speed::FoundOut | Speed::Any => None,
         }
     }
 
     /// Whether it is for 169 MHz, not for 868.
-    fn is_narrowband(self) -> bool {
+    #[must_use]
+    pub fn is_narrowband(self) -> bool {
         self == Self::Amb3665
+    }
+
+    /// Whether there is nothing to set.
+    fn only_talks(self) -> bool {
+        matches!(self, Self::Raw | Self::Hex)
     }
 
     /// Its word in the configuration.

@@ -231,6 +231,24 @@ fn names_and_paths_are_given_once() {
 }
 
 #[test]
+fn a_receiver_that_only_talks_needs_its_speed_and_has_no_modes() {
+    for kind in ["raw", "hex"] {
+        let section = format!("[[receiver]]\npath = \"/dev/a\"\nkind = \"{kind}\"\n");
+        assert_eq!(
+            problems(&section),
+            [
+                "vesigate.toml:1: receiver[1].baud: is missing; write its speed as its manual gives it, such as baud = 19200"
+            ]
+        );
+        assert_eq!(
+            problems(&format!("{section}baud = 19200\nmodes = \"t\"\n")),
+            ["vesigate.toml:5: receiver[1].modes: cannot be set with this kind of receiver; remove it"]
+        );
+        assert_eq!(parse(&format!("{section}baud = 2400\n")).unwrap().receivers[0].baud, 2_400);
+    }
+}
+
+#[test]
 fn metrics_stay_on_the_machine() {
     let metrics =
         |text: &str| parse(&format!("[status]\nmetrics = \"{text}\"")).map(|config| config.status.metrics);

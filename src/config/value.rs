@@ -1,4 +1,4 @@
-//! Values with a unit: `10 h`, `200 MB`, `5 m3/h`.
+//! Values with a unit: `10 h`, `200 MB`.
 
 use std::time::Duration;
 
@@ -51,39 +51,6 @@ pub(super) fn show_size(bytes: u64) -> String {
     }
 }
 
-/// A flow in whole litres per hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Flow(u32);
-
-impl Flow {
-    /// `litres` per hour.
-    #[must_use]
-    pub const fn litres_per_hour(litres: u32) -> Self {
-        Self(litres)
-    }
-
-    /// Litres per hour.
-    #[must_use]
-    pub const fn as_litres_per_hour(self) -> u32 {
-        self.0
-    }
-
-    /// Reads `5 m3/h` or `3.125 m3/h`; a bare number is in cubic metres per hour. Zero is no flow that a meter is made
-    /// for, and 10 000 is beyond every water meter.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let number = text.strip_suffix("m3/h").or_else(|| text.strip_suffix("m³/h")).unwrap_or(text).trim();
-        let (whole, fraction) = number.split_once(['.', ',']).unwrap_or((number, "0"));
-        let digits =
-            |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-        if !digits(whole, 4) || !digits(fraction, 3) {
-            return None;
-        }
-        let litres = whole.parse::<u32>().ok()?.checked_mul(1000)?;
-        let litres = litres.checked_add(format!("{fraction:0<3}").parse().ok()?)?;
-        (litres > 0).then_some(Self(litres))
-    }
-}
-
 /// The number and the unit of `10 h` or `10h`.
 fn split(text: &str) -> Option<(&str, &str)> {
     let text = text.trim();
@@ -99,15 +66,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_sizes_and_flows_are_read_with_their_units() {
+    fn times_and_sizes_are_read_with_their_units() {
         assert_eq!(duration("10 h"), Some(Duration::from_secs(36_000)));
         assert_eq!(duration("90s"), Some(Duration::from_secs(90)));
         assert_eq!(duration("250 ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("35 days"), Some(Duration::from_secs(35 * 86_400)));
         assert_eq!(size("200 MB"), Some(200_000_000));
         assert_eq!(size("64kB"), Some(64_000));
-        assert_eq!(Flow::parse("3.125 m3/h"), Some(Flow::litres_per_hour(3125)));
-        assert_eq!(Flow::parse("2,5"), Some(Flow::litres_per_hour(2500)));
     }
 
     #[test]
@@ -120,15 +85,12 @@ mod tests {
         for text in ["", "200", "200 mb", "200 MiB", "99999999999 GB"] {
             assert_eq!(size(text), None, "{text}");
         }
-        for text in ["", "0", "0.000 m3/h", "1.2345", "10000", "5 l/h", ".5", "+5"] {
-            assert_eq!(Flow::parse(text), None, "{text}");
-        }
     }
 
     proptest! {
         #[test]
         fn any_text_is_a_value_or_none(text in "[0-9]{0,22}.{0,6}") {
-            let _: (Option<Duration>, Option<u64>, Option<Flow>) = (duration(&text), size(&text), Flow::parse(&text));
+            let _: (Option<Duration>, Option<u64>) = (duration(&text), size(&text));
         }
 
         #[test]

@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// A question and where its answer goes. Dropping it answers that the half is stopping.
 pub type Asked<Q> = (Q, oneshot::Sender<Answer>);
@@ -35,7 +36,7 @@ impl Answer {
 }
 
 /// Longest question and answer. A question may carry a file of keys in pieces, an answer a list of meters.
-const LONGEST: u64 = 4 << 20;
+const LONGEST: usize = 4 << 20;
 /// Questions at a time.
 const CALLERS: usize = 8;
 /// How long a caller may take to ask, and an answer to be made.
@@ -85,11 +86,12 @@ pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 async fn serve<Q: DeserializeOwned>(stream: UnixStream, questions: mpsc::Sender<Asked<Q>>) -> io::Result<()> {
-    let (read, mut write) = stream.into_split();
-    let mut line = Vec::new();
-    BufReader::new(read.take(LONGEST)).read_until(b'\n', &mut line).await?;
+    let (mut read, mut write) = stream.into_split();
+    let line = read_line(&mut read).await?;
+    let question = serde_json::from_slice::<Q>(&line);
+    drop(line);
     // The parser's own message could repeat a key.
-    let answer = match serde_json::from_slice::<Q>(&line) {
+    let answer = match question {
         Ok(question) => put(question, &questions).await,
         Err(_) => Answer::Refused("this version does not know the question".to_owned()),
     };
@@ -116,13 +118,13 @@ async fn put<Q>(question: Q, questions: &mpsc::Sender<Asked<Q>>) -> Answer {
 pub async fn ask<A: DeserializeOwned>(path: &Path, question: &impl Serialize) -> Result<A, AskError> {
     let talk = async {
         let stream = UnixStream::connect(path).await?;
-        let (read, mut write) = stream.into_split();
-        let mut bytes = serde_json::to_vec(question)?;
-        bytes.push(b'\n');
-        write.write_all(&bytes).await?;
-        let mut line = Vec::new();
-        BufReader::new(read.take(LONGEST)).read_until(b'\n', &mut line).await?;
-        Ok::<_, io::Error>(line)
+        let (mut read, mut write) = stream.into_split();
+        let mut line = Wiped(Zeroizing::new(Vec::with_capacity(FIRST)));
+        serde_json::to_writer(&mut line, question)?;
+        line.push(b"\n");
+        write.write_all(&line.0).await?;
+        drop(line);
+        read_line(&mut read).await
     };
     let talked = tokio::time::timeout(2 * PATIENCE, talk).await;
     let line = talked
@@ -133,6 +135,52 @@ pub async fn ask<A: DeserializeOwned>(path: &Path, question: &impl Serialize) ->
         Answer::Refused(why) => Err(AskError::Refused(why)),
     }
 }
+
+/// One line, or what came of it before the end. It may hold keys: no copy of it stays behind.
+async fn read_line(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Wiped(Zeroizing::new(Vec::with_capacity(FIRST)));
+    let mut piece = Zeroizing::new([0; 4096]);
+    while line.0.len() < LONGEST {
+        let read = from.read(piece.as_mut_slice()).await?;
+        let piece = piece.get(..read).unwrap_or_default();
+        let end = piece.iter().position(|byte| *byte == b'\n');
+        line.push(piece.get(..end.unwrap_or(read)).unwrap_or_default());
+        if read == 0 || end.is_some() {
+            break;
+        }
+    }
+    Ok(line.0)
+}
+
+/// A buffer that wipes what it leaves behind when it grows, and itself at its end.
+struct Wiped(Zeroizing<Vec<u8>>);
+
+impl Wiped {
+    fn push(&mut self, bytes: &[u8]) {
+        let needed = self.0.len().saturating_add(bytes.len());
+        if needed > self.0.capacity() {
+            let mut larger = Vec::with_capacity(needed.saturating_mul(2));
+            larger.extend_from_slice(&self.0);
+            self.0.zeroize();
+            *self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl io::Write for Wiped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Room for most questions from the start.
+const FIRST: usize = 4096;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -189,6 +237,15 @@ mod tests {
         let refused = ask::<u32>(&path, &serde_json::json!({"do": "sing", "key": "0123"})).await;
         assert_eq!(refused, Err(AskError::Refused("this version does not know the question".to_owned())));
         stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_line_longer_than_any_buffer_comes_through_whole() {
+        let text = "x".repeat(300_000) + "\nnot this";
+        let read = read_line(&mut text.as_bytes()).await.unwrap();
+        assert_eq!(read.len(), 300_000);
+        let endless = vec![b'x'; LONGEST + 10_000];
+        assert!(read_line(&mut endless.as_slice()).await.unwrap().len() < LONGEST + 4096);
     }
 
     #[tokio::test]

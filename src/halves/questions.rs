@@ -1,6 +1,6 @@
 //! What the halves can be asked over their control sockets.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +10,9 @@ use messages::{MeterId, Time};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+#[cfg(doc)]
+use crate::keyring::trial::KeyTest;
+use crate::keyring::{Flow, Inserted, Listed, MeterKey, Selector, parse_key};
 use crate::store::Block;
 
 /// Questions to the receiving half.
@@ -18,18 +21,53 @@ use crate::store::Block;
 pub enum OfCollect {
     /// How are you? Answer: [`CollectStatus`](crate::health::status::CollectStatus).
     Status,
-    /// Whose keys are there? Answer: a list of [`KeyMark`].
-    KeysList,
+    /// Whose keys are there? Answer: a list of [`KeyMark`], in order, at most [`KEYS_AT_ONCE`].
+    KeysList {
+        /// Behind this one; from the beginning if absent.
+        #[serde(default)]
+        after: Option<String>,
+    },
     /// Add these keys, all or none. Answer: [`KeysAdded`].
     KeysAdd {
         /// The keys.
         keys: Vec<NewKey>,
     },
+    /// What would adding these keys do? Answer: a list of [`Inserted`], one for each.
+    KeysCompare {
+        /// The keys.
+        keys: Vec<NewKey>,
+    },
+    /// Take these keys of a long import, without adding them yet. Only one import goes on at a time, and one that does
+    /// not go on is forgotten. Answer: how many are here now.
+    KeysStage {
+        /// Tells imports apart.
+        import: u64,
+        /// Some of its keys.
+        keys: Vec<NewKey>,
+    },
+    /// Add all keys of an import, or none. Answer: [`KeysAdded`].
+    KeysApply {
+        /// Which.
+        import: u64,
+        /// How many keys it has.
+        count: usize,
+    },
+    /// Remove the keys filed under exactly these names, all or none. Answer: how many.
+    KeysRemove {
+        /// The names.
+        meters: Vec<String>,
+    },
+    /// Which of the meters that are heard open with their keys? Answer: a list of [`KeyTest`].
+    KeysTest {
+        /// Try these frames, in hexadecimal, instead of what is heard.
+        #[serde(default)]
+        frames: Option<Vec<String>>,
+    },
     /// Add a meter's key that the utility sealed to this half. Answer: nothing.
     MeterKey {
         /// Whose key.
         meter: MeterId,
-        /// The key, 16 bytes once opened.
+        /// The key, as [`SealedBox::seal_key`] seals it.
         sealed: SealedBox,
     },
     /// Erase what is kept of a meter from `from` until before `to`. Answer: nothing.
@@ -87,7 +125,36 @@ pub struct NewKey {
     pub meter: String,
     /// 32 hexadecimal digits.
     pub key: Zeroizing<String>,
+    /// The overload flow, in litres an hour, if the key file gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q4: Option<u32>,
 }
+
+impl NewKey {
+    /// For sending it.
+    #[must_use]
+    pub fn of(entry: &MeterKey) -> Self {
+        let mut key = Zeroizing::new(String::with_capacity(32));
+        for byte in entry.key.bytes() {
+            // Writing to a string cannot fail.
+            let _ = write!(key, "{byte:02x}");
+        }
+        Self { meter: entry.meter.to_string(), key, q4: entry.q4.map(Flow::as_litres_per_hour) }
+    }
+
+    /// What was sent.
+    ///
+    /// # Errors
+    /// What is wrong, for people, without the key.
+    pub fn read(&self) -> Result<MeterKey, String> {
+        let meter: Selector = self.meter.parse().map_err(|_| "a name is not a meter's".to_owned())?;
+        let key = parse_key(&self.key).map_err(|error| format!("{meter}: {error}"))?;
+        Ok(MeterKey { meter, key, q4: self.q4.map(Flow::litres_per_hour) })
+    }
+}
+
+/// Keys in one question or answer at most.
+pub const KEYS_AT_ONCE: usize = 10_000;
 
 impl fmt::Debug for NewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,6 +169,21 @@ pub struct KeyMark {
     pub meter: String,
     /// What may be shown of it.
     pub mark: String,
+    /// The overload flow, in litres an hour, if the key file gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q4: Option<u32>,
+}
+
+impl KeyMark {
+    /// What may be shown of a key.
+    #[must_use]
+    pub fn of(listed: &Listed) -> Self {
+        Self {
+            meter: listed.selector.to_string(),
+            mark: listed.fingerprint.to_string(),
+            q4: listed.q4.map(Flow::as_litres_per_hour),
+        }
+    }
 }
 
 /// What adding keys did.
@@ -113,6 +195,18 @@ pub struct KeysAdded {
     pub same: usize,
     /// Meters that had another key.
     pub replaced: usize,
+}
+
+impl KeysAdded {
+    /// One more.
+    pub const fn count(&mut self, inserted: Inserted) {
+        let count = match inserted {
+            Inserted::New => &mut self.added,
+            Inserted::Same => &mut self.same,
+            Inserted::Replaced => &mut self.replaced,
+        };
+        *count = count.saturating_add(1);
+    }
 }
 
 /// A block that waits in memory, under a throw-away numbering.

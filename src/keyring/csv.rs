@@ -1,7 +1,8 @@
 //! Key files as tables: `id,key` in the forms that spreadsheets and meter makers' tools write.
 //!
-//! Comma or semicolon; byte order mark, CRLF, double quotes and a header line as they come. Without a header the first
-//! column is the meter and the second its key. There is no standard for these files.
+//! Comma, semicolon or tabulator; byte order mark, CRLF, double quotes and a header line as they come. Without a header
+//! the first column is the meter and the second its key. A column `q4` gives the meter's overload flow. There is no
+//! standard for these files.
 
 use std::fmt;
 use std::fs::File;
@@ -12,7 +13,7 @@ use thiserror::Error;
 use wmbus::{AddressError, Key, Manufacturer};
 use zeroize::Zeroizing;
 
-use super::{KeyError, Selector, parse_key};
+use super::{Flow, KeyError, MeterKey, Selector, parse_key};
 
 /// A key table in memory, which is cleared when dropped.
 pub struct KeyTable {
@@ -48,6 +49,11 @@ impl KeyTable {
 
     /// Every row in order: its meter and key, or what is wrong with it. One bad row does not spoil the others.
     pub fn rows(&self) -> impl Iterator<Item = Result<(Selector, Key), CsvProblem>> {
+        self.entries().map(|entry| entry.map(|(_, entry)| (entry.meter, entry.key)))
+    }
+
+    /// The same with all that a row gives, and its line from 1.
+    pub fn entries(&self) -> impl Iterator<Item = Result<(usize, MeterKey), CsvProblem>> {
         let text = self.text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&self.text);
         let mut lines = text
             .split(|byte| *byte == b'\n')
@@ -56,11 +62,28 @@ impl KeyTable {
             .filter(|(_, line)| !line.is_empty())
             .peekable();
         let first = lines.peek().map_or(&[][..], |(_, line)| *line);
-        let delimiter = if first.contains(&b';') { b';' } else { b',' };
+        let delimiter = b";\t".iter().find(|mark| first.contains(mark)).copied().unwrap_or(b',');
         let (columns, is_header) = Columns::of(first, delimiter);
-        lines.skip(usize::from(is_header)).map(move |(line, text)| {
-            columns.read(text, delimiter).map_err(|fault| CsvProblem { line, fault })
+        lines.skip(usize::from(is_header)).map(move |(line, text)| match columns.read(text, delimiter) {
+            Ok(entry) => Ok((line, entry)),
+            Err(fault) => Err(CsvProblem { line, fault }),
         })
+    }
+
+    /// No more rows than this.
+    pub(super) fn most_rows(&self) -> usize {
+        self.text.iter().filter(|byte| **byte == b'\n').count().saturating_add(1)
+    }
+
+    /// Whether it is text whose first line has columns.
+    pub(super) fn looks_like_one(&self) -> bool {
+        let control = |byte: &u8| byte.is_ascii_control() && !b"\t\r\n".contains(byte);
+        if self.text.iter().take(4096).any(control) {
+            return false;
+        }
+        let text = self.text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&self.text);
+        let line = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
+        line.is_some_and(|line| line.iter().any(|byte| b",;\t".contains(byte)))
     }
 }
 
@@ -95,6 +118,9 @@ pub enum CsvFault {
     /// The key cannot be read.
     #[error(transparent)]
     Key(KeyError),
+    /// The flow cannot be read.
+    #[error("the flow Q4 cannot be read; write cubic metres per hour, such as 5 or 3.125")]
+    Flow,
 }
 
 /// A column that is needed.
@@ -113,26 +139,27 @@ struct Columns {
     id: Option<usize>,
     key: Option<usize>,
     manufacturer: Option<usize>,
+    q4: Option<usize>,
 }
 
 impl Columns {
     /// What the first line says, and whether it is a header at all.
     fn of(line: &[u8], delimiter: u8) -> (Self, bool) {
-        let find = |names: &[&str]| {
-            Fields { rest: Some(line), delimiter }.position(|field| {
-                let name: String = String::from_utf8_lossy(field).to_lowercase();
-                let name: String = name.chars().filter(|letter| !matches!(letter, ' ' | '_' | '-')).collect();
-                names.contains(&name.as_str())
-            })
+        let named = |field: &[u8], wanted: &str| {
+            let name: String = String::from_utf8_lossy(field).to_lowercase();
+            name.chars().filter(|letter| !matches!(letter, ' ' | '_' | '-')).eq(wanted.chars())
         };
+        let fields = || Fields { rest: Some(line), delimiter };
+        let find =
+            |names: &[&str]| names.iter().find_map(|name| fields().position(|field| named(field, name)));
         let (id, key) = (find(ID), find(KEY));
         if id.is_none() && key.is_none() {
-            return (Self { id: Some(0), key: Some(1), manufacturer: None }, false);
+            return (Self { id: Some(0), key: Some(1), manufacturer: None, q4: None }, false);
         }
-        (Self { id, key, manufacturer: find(MANUFACTURER) }, true)
+        (Self { id, key, manufacturer: find(MANUFACTURER), q4: find(Q4) }, true)
     }
 
-    fn read(self, line: &[u8], delimiter: u8) -> Result<(Selector, Key), CsvFault> {
+    fn read(self, line: &[u8], delimiter: u8) -> Result<MeterKey, CsvFault> {
         let field =
             |column: Option<usize>| column.and_then(|c| Fields { rest: Some(line), delimiter }.nth(c));
         let text =
@@ -147,7 +174,11 @@ impl Columns {
             let manufacturer: Manufacturer = manufacturer.parse().map_err(CsvFault::Meter)?;
             selector = Selector::Maker(manufacturer, serial);
         }
-        Ok((selector, parse_key(key).map_err(CsvFault::Key)?))
+        let q4 = match text(self.q4) {
+            Some(flow) if !flow?.is_empty() => Some(Flow::parse(flow?).ok_or(CsvFault::Flow)?),
+            _ => None,
+        };
+        Ok(MeterKey { meter: selector, key: parse_key(key).map_err(CsvFault::Key)?, q4 })
     }
 }
 
@@ -183,11 +214,26 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-// What such columns are called in the wild, without spaces, hyphens and underscores.
-const ID: &[&str] =
-    &["id", "serial", "serialno", "serialnumber", "meterno", "meternumber", "meterid", "meter", "address"];
-const KEY: &[&str] = &["key", "dek", "aes", "aeskey", "encryptionkey", "decryptionkey"];
+// What such columns are called in the wild, without spaces, hyphens and underscores, the surest name first: a meter's
+// serial number is what it sends by radio, its "meter number" may be the utility's own.
+const ID: &[&str] = &[
+    "serial",
+    "serialno",
+    "serialnumber",
+    "sarjanumero",
+    "id",
+    "address",
+    "meterid",
+    "meterno",
+    "meternumber",
+    "meter",
+    "mittarinumero",
+    "mittari",
+];
+const KEY: &[&str] =
+    &["key", "dek", "aes", "aeskey", "encryptionkey", "decryptionkey", "avain", "salausavain"];
 const MANUFACTURER: &[&str] = &["manufacturer", "vendor", "vendorid", "mfr"];
+const Q4: &[&str] = &["q4"];
 
 #[cfg(test)]
 mod tests {
@@ -222,6 +268,21 @@ mod tests {
                 Ok(("76348799".to_owned(), parse_key(KEY_B).unwrap()))
             ]
         );
+    }
+
+    #[test]
+    fn tabulators_and_a_column_of_flows_are_read() {
+        let text = format!("Mittarinumero\tQ4\tAvain\n1\t3,125\t{KEY_A}\n2\t\t{KEY_A}\n3\tfast\t{KEY_A}\n");
+        let table = KeyTable::from_bytes(Zeroizing::new(text.into_bytes()));
+        let flows: Vec<_> = table.entries().map(|row| row.map(|(line, entry)| (line, entry.q4))).collect();
+        let bad = CsvProblem { line: 4, fault: CsvFault::Flow };
+        assert_eq!(flows, [Ok((2, Some(Flow::litres_per_hour(3125)))), Ok((3, None)), Err(bad)]);
+    }
+
+    #[test]
+    fn the_serial_number_goes_before_the_utilitys_own() {
+        let read = rows(&format!("Meter number,Serial number,Key\n4711,76348799,{KEY_A}\n"));
+        assert_eq!(read, [Ok(("76348799".to_owned(), parse_key(KEY_A).unwrap()))]);
     }
 
     #[test]

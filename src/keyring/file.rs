@@ -1,20 +1,21 @@
 //! The keyring's file.
 //!
-//! - header, 24 bytes: `VESIKEY1`, number of entries (4, LE), mark of the seal key (8), CRC-32C of these 20 bytes (LE)
-//! - then entries of 69 bytes: kind (0 number, 1 manufacturer and number, 2 full), address in link layer order (8,
-//!   absent parts 0), CRC-32C of these 9 bytes (LE), nonce (24), sealed key (16), tag (16)
+//! - header, 24 bytes: `VESIKEY2`, number of entries (4, LE), mark of the seal key (8), CRC-32C of these 20 bytes (LE)
+//! - then entries of 73 bytes: kind (0 number, 1 manufacturer and number, 2 full), address in link layer order (8,
+//!   absent parts 0), Q4 in litres an hour (4, LE, 0 unknown), CRC-32C of these 13 bytes (LE), nonce (24), sealed key
+//!   (16), tag (16)
 //!
-//! An entry is sealed with XChaCha20-Poly1305 under a random nonce, its kind and address as associated data, so that
+//! An entry is sealed with XChaCha20-Poly1305 under a random nonce, its kind, address and Q4 as associated data, so that
 //! nobody can give one meter the key of another. The CRCs are there for names and diagnosis, not for trust.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use wmbus::{Key, Meter, Serial};
 
-use super::{Damage, Keyring, MAX_KEYS, OpenError, SealKey, Selector};
+use super::{Damage, Flow, Keyring, MAX_KEYS, MeterKey, OpenError, SealKey, Selector};
 
 /// Reads all entries, keeping the good ones.
 pub(super) fn read(path: &Path, seal: &SealKey) -> Result<Keyring, OpenError> {
@@ -49,7 +50,7 @@ fn read_from(file: &mut impl Read, seal: &SealKey) -> Result<Keyring, OpenError>
         }
         seen += 1;
         match open_entry(&entry, seal) {
-            Ok((selector, key)) => drop(keyring.insert(selector, key)),
+            Ok(entry) => drop(keyring.put(&entry)),
             Err(selector) => keyring.damaged.push(Damage::Entry { number: seen, selector }),
         }
     }
@@ -70,14 +71,16 @@ pub(super) fn write(path: &Path, keyring: &Keyring, seal: &SealKey) -> io::Resul
         let mut file = BufWriter::with_capacity(1 << 16, file);
         file.write_all(&header(keyring.len(), seal))?;
         for (selector, key) in keyring.iter() {
-            file.write_all(&seal_entry(selector, key, seal)?)?;
+            let q4 = keyring.flows.get(&selector).copied();
+            file.write_all(&seal_entry(selector, q4, key, seal)?)?;
         }
         file.flush()
     })
 }
 
 /// Replaces `path` by what `fill` writes, whole or not at all, even when the power fails: a file beside it, synced,
-/// renamed, and the directory synced. The file's mode is 0600.
+/// renamed, and the directory synced. The file's mode is 0600, its owner the one of the file that was there, else of the
+/// directory: what root does for the service stays the service's.
 pub(crate) fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let directory =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
@@ -85,6 +88,7 @@ pub(crate) fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()
     beside.push(".new");
     let beside = Path::new(&beside);
     let done = create_private(beside).and_then(|mut file| {
+        keep_owner(&file, path, directory)?;
         fill(&mut file)?;
         file.sync_all()?;
         std::fs::rename(beside, path)
@@ -95,6 +99,19 @@ pub(crate) fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()
     }
     done?;
     File::open(directory)?.sync_all()
+}
+
+fn keep_owner(file: &File, path: &Path, directory: &Path) -> io::Result<()> {
+    let ours = file.metadata()?;
+    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(directory))?;
+    if (ours.uid(), ours.gid()) == (owner.uid(), owner.gid()) {
+        return Ok(());
+    }
+    match std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid())) {
+        // Whoever may not give files away works on files of his own.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
 }
 
 /// Opens a file that only its owner may read; what an interrupted run left there is removed first.
@@ -130,20 +147,20 @@ fn header(entries: usize, seal: &SealKey) -> Vec<u8> {
 }
 
 /// The key, or whose key is lost, as far as the entry still says so.
-fn open_entry(bytes: &[u8; ENTRY], seal: &SealKey) -> Result<(Selector, Key), Option<Selector>> {
+fn open_entry(bytes: &[u8; ENTRY], seal: &SealKey) -> Result<MeterKey, Option<Selector>> {
     let Parts { name, crc, nonce, sealed, tag } = parts(bytes).ok_or(None)?;
     let selector = from_name(name).filter(|_| CRC.checksum(name) == u32::from_le_bytes(*crc));
     let mut key = *sealed;
     let whole = seal.open(nonce, name, &mut key, tag);
     let key = Key::new(std::mem::take(&mut key));
     match selector.or_else(|| from_name(name).filter(|_| whole)) {
-        Some(selector) if whole => Ok((selector, key)),
+        Some(meter) if whole => Ok(MeterKey { meter, key, q4: q4_of(name) }),
         selector => Err(selector),
     }
 }
 
-fn seal_entry(selector: Selector, key: &Key, seal: &SealKey) -> io::Result<Vec<u8>> {
-    let name = to_name(selector);
+fn seal_entry(selector: Selector, q4: Option<Flow>, key: &Key, seal: &SealKey) -> io::Result<Vec<u8>> {
+    let name = to_name(selector, q4);
     let mut nonce = [0; 24];
     getrandom::fill(&mut nonce).map_err(io::Error::other)?;
     let mut secret = *key.bytes();
@@ -152,7 +169,7 @@ fn seal_entry(selector: Selector, key: &Key, seal: &SealKey) -> io::Result<Vec<u
 }
 
 struct Parts<'a> {
-    name: &'a [u8; 9],
+    name: &'a [u8; NAME],
     crc: &'a [u8; 4],
     nonce: &'a [u8; 24],
     sealed: &'a [u8; 16],
@@ -167,7 +184,7 @@ fn parts(bytes: &[u8; ENTRY]) -> Option<Parts<'_>> {
     Some(Parts { name, crc, nonce, sealed, tag: rest.try_into().ok()? })
 }
 
-fn to_name(selector: Selector) -> [u8; 9] {
+fn to_name(selector: Selector, q4: Option<Flow>) -> [u8; NAME] {
     let (kind, [m0, m1, i0, i1, i2, i3, version, device]) = match selector {
         Selector::Number(serial) => {
             let [i0, i1, i2, i3] = serial.to_wire();
@@ -179,11 +196,17 @@ fn to_name(selector: Selector) -> [u8; 9] {
         }
         Selector::Full(meter) => (2, meter.to_link()),
     };
-    [kind, m0, m1, i0, i1, i2, i3, version, device]
+    let [q0, q1, q2, q3] = q4.map_or(0, Flow::as_litres_per_hour).to_le_bytes();
+    [kind, m0, m1, i0, i1, i2, i3, version, device, q0, q1, q2, q3]
 }
 
-fn from_name(name: &[u8; 9]) -> Option<Selector> {
-    let [kind, link @ ..] = *name;
+fn q4_of(name: &[u8; NAME]) -> Option<Flow> {
+    let litres = u32::from_le_bytes(*name.last_chunk()?);
+    (litres > 0).then(|| Flow::litres_per_hour(litres))
+}
+
+fn from_name(name: &[u8; NAME]) -> Option<Selector> {
+    let [kind, link @ .., _, _, _, _] = *name;
     let meter = Meter::from_link(link);
     let [.., i0, i1, i2, i3, _, _] = link;
     match kind {
@@ -194,7 +217,8 @@ fn from_name(name: &[u8; 9]) -> Option<Selector> {
     }
 }
 
-const MAGIC: &[u8; 8] = b"VESIKEY1";
+const MAGIC: &[u8; 8] = b"VESIKEY2";
 const HEADER: usize = 24;
-const ENTRY: usize = 69;
+const NAME: usize = 13;
+const ENTRY: usize = NAME + 60;
 static CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);

@@ -5,21 +5,27 @@
 
 mod csv;
 mod file;
+mod flow;
+pub mod fuzzing;
+pub mod import;
 mod key;
 mod seal;
 mod selector;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wmbus::{Key, Meter};
 
 pub use csv::{Column, CsvFault, CsvProblem, KeyTable};
 pub(crate) use file::replace;
+pub use flow::Flow;
 pub use key::{Fingerprint, KeyError, parse_key};
 pub use seal::{SealError, SealFault, SealKey};
 pub use selector::Selector;
@@ -33,6 +39,8 @@ pub const MAX_KEYS: usize = 250_000;
 #[derive(Debug, Default)]
 pub struct Keyring {
     places: HashMap<Selector, u32>,
+    /// Overload flows Q4, of those whose key file gave one.
+    flows: HashMap<Selector, Flow>,
     chunks: Vec<Box<[Key; CHUNK]>>,
     free: Vec<u32>,
     damaged: Vec<Damage>,
@@ -66,7 +74,20 @@ impl Keyring {
     /// The key for `meter`: of its full address, else of manufacturer and number, else of the number.
     #[must_use]
     pub fn get(&self, meter: Meter) -> Option<&Key> {
-        Selector::candidates(meter).into_iter().find_map(|selector| self.exact(selector))
+        self.find(meter).map(|(_, key)| key)
+    }
+
+    /// The key for `meter`, and under which name it is filed.
+    #[must_use]
+    pub fn find(&self, meter: Meter) -> Option<(Selector, &Key)> {
+        let candidates = Selector::candidates(meter).into_iter();
+        candidates.filter_map(|selector| Some((selector, self.exact(selector)?))).next()
+    }
+
+    /// The overload flow that the meter's key file gave.
+    #[must_use]
+    pub fn q4(&self, meter: Meter) -> Option<Flow> {
+        Selector::candidates(meter).into_iter().find_map(|selector| self.flows.get(&selector).copied())
     }
 
     /// Whether exactly this selector has a key.
@@ -93,8 +114,36 @@ impl Keyring {
         Ok(Inserted::New)
     }
 
+    /// Adds a key with its overload flow. Without a flow, one that is there stays.
+    ///
+    /// # Errors
+    /// When [`MAX_KEYS`] are there.
+    pub fn put(&mut self, entry: &MeterKey) -> Result<Inserted, Full> {
+        let other_flow = self.is_other_flow(entry);
+        let inserted = self.insert(entry.meter, entry.key.clone())?;
+        if let Some(flow) = entry.q4 {
+            self.flows.insert(entry.meter, flow);
+        }
+        Ok(if inserted == Inserted::Same && other_flow { Inserted::Replaced } else { inserted })
+    }
+
+    /// What [`Keyring::put`] would do.
+    #[must_use]
+    pub fn compare(&self, entry: &MeterKey) -> Inserted {
+        match self.exact(entry.meter) {
+            None => Inserted::New,
+            Some(key) if *key != entry.key || self.is_other_flow(entry) => Inserted::Replaced,
+            Some(_) => Inserted::Same,
+        }
+    }
+
+    fn is_other_flow(&self, entry: &MeterKey) -> bool {
+        entry.q4.is_some_and(|flow| self.flows.get(&entry.meter) != Some(&flow))
+    }
+
     /// Removes the key of exactly this selector; false if there is none.
     pub fn remove(&mut self, selector: Selector) -> bool {
+        self.flows.remove(&selector);
         let Some(place) = self.places.remove(&selector) else { return false };
         if let Some(slot) = self.slot(place) {
             *slot = Key::new([0; 16]);
@@ -108,7 +157,11 @@ impl Keyring {
     pub fn list(&self) -> Vec<Listed> {
         let mut list: Vec<Listed> = self
             .iter()
-            .map(|(selector, key)| Listed { selector, fingerprint: Fingerprint::of(key) })
+            .map(|(selector, key)| Listed {
+                selector,
+                fingerprint: Fingerprint::of(key),
+                q4: self.flows.get(&selector).copied(),
+            })
             .collect();
         list.sort_unstable_by_key(|listed| listed.selector);
         list
@@ -168,14 +221,26 @@ impl Keyring {
 
 const CHUNK: usize = 256;
 
+/// A key as a key file gives it, with what else of it is of use here. `Debug` does not show the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeterKey {
+    /// Whose.
+    pub meter: Selector,
+    /// The key.
+    pub key: Key,
+    /// The meter's overload flow, if the file gives it.
+    pub q4: Option<Flow>,
+}
+
 /// What an insertion did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Inserted {
     /// The selector had no key.
     New,
     /// It had this very key.
     Same,
-    /// It had another key, which is gone.
+    /// It had another key or flow, which is gone.
     Replaced,
 }
 
@@ -191,6 +256,8 @@ pub struct Listed {
     pub selector: Selector,
     /// What may be shown of it.
     pub fingerprint: Fingerprint,
+    /// The overload flow, if its key file gave one.
+    pub q4: Option<Flow>,
 }
 
 /// Something of the keyring's file that could not be read.

@@ -144,6 +144,11 @@ pub enum SealFault {
         /// Its mode.
         mode: u32,
     },
+    /// Only the service manager can decrypt it.
+    #[error(
+        "is an encrypted credential, which only the service gets: start the gateway (systemctl start vesigate.target), then this command talks to it"
+    )]
+    Encrypted,
     /// Neither 32 bytes nor 64 digits.
     #[error("is neither 32 bytes nor 64 hexadecimal digits")]
     NotAKey,

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::*;
 
-const ENTRY: usize = 69;
+const NAME: usize = 13;
+const ENTRY: usize = NAME + 60;
 const HEADER: usize = 24;
 
 fn seal(byte: u8) -> SealKey {
@@ -119,6 +120,28 @@ fn no_key_is_in_the_file_nor_in_what_is_shown() {
 }
 
 #[test]
+fn a_flow_is_kept_with_its_key_and_goes_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keyring");
+    let mut keyring = filled(2);
+    let flow = Some(Flow::litres_per_hour(3125));
+    let entry = MeterKey { meter: number(1), key: key(1), q4: flow };
+    assert_eq!(keyring.compare(&entry), Inserted::Replaced);
+    assert_eq!(keyring.put(&entry), Ok(Inserted::Replaced));
+    assert_eq!(keyring.put(&entry), Ok(Inserted::Same));
+    assert_eq!(
+        keyring.put(&MeterKey { q4: None, ..entry }),
+        Ok(Inserted::Same),
+        "a flow that is there stays"
+    );
+    keyring.save(&path, &seal(1)).unwrap();
+    let mut keyring = Keyring::open(&path, &seal(1)).unwrap();
+    assert_eq!((keyring.q4(meter(1)), keyring.q4(meter(0))), (flow, None));
+    assert!(keyring.remove(number(1)));
+    assert_eq!(keyring.q4(meter(1)), None);
+}
+
+#[test]
 fn a_missing_file_is_an_empty_keyring() {
     let directory = tempfile::tempdir().unwrap();
     assert!(Keyring::open(&directory.path().join("keyring"), &seal(1)).unwrap().is_empty());
@@ -134,7 +157,7 @@ fn another_seal_key_is_told_apart_from_damage() {
 
 #[test]
 fn a_damaged_entry_costs_only_itself_and_is_named() {
-    for at in [13, 40, 55, ENTRY - 1] {
+    for at in [NAME + 4, 44, 59, ENTRY - 1] {
         let (_directory, path) = saved(5);
         change(&path, HEADER + 2 * ENTRY + at);
         let keyring = Keyring::open(&path, &seal(1)).unwrap();
@@ -148,7 +171,7 @@ fn a_damaged_entry_costs_only_itself_and_is_named() {
 
 #[test]
 fn an_entry_whose_name_is_damaged_is_not_given_to_another_meter() {
-    for at in 0..9 {
+    for at in 0..NAME {
         let (_directory, path) = saved(1);
         change(&path, HEADER + at);
         let keyring = Keyring::open(&path, &seal(1)).unwrap();
@@ -160,7 +183,7 @@ fn an_entry_whose_name_is_damaged_is_not_given_to_another_meter() {
 #[test]
 fn a_damaged_checksum_of_a_name_costs_nothing() {
     let (_directory, path) = saved(1);
-    change(&path, HEADER + 9);
+    change(&path, HEADER + NAME);
     assert_eq!(Keyring::open(&path, &seal(1)).unwrap().list(), filled(1).list());
 }
 
@@ -169,7 +192,7 @@ fn swapped_keys_do_not_open() {
     let (_directory, path) = saved(2);
     let mut bytes = std::fs::read(&path).unwrap();
     let (first, second) = bytes[HEADER..].split_at_mut(ENTRY);
-    first[13..].swap_with_slice(&mut second[13..]);
+    first[NAME + 4..].swap_with_slice(&mut second[NAME + 4..]);
     std::fs::write(&path, bytes).unwrap();
     assert!(Keyring::open(&path, &seal(1)).unwrap().is_empty());
 }
@@ -236,7 +259,7 @@ proptest! {
     ) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keyring");
-        let start: &[u8] = if magic { b"VESIKEY1" } else { b"" };
+        let start: &[u8] = if magic { b"VESIKEY2" } else { b"" };
         std::fs::write(&path, [start, &bytes].concat()).unwrap();
         if let Ok(keyring) = Keyring::open(&path, &seal(1)) {
             prop_assert!(keyring.is_empty());

@@ -24,6 +24,8 @@ use super::{
 
 /// Between two rounds of questions to a dongle that may still be booting.
 const REST: Duration = Duration::from_secs(1);
+/// Between two looks whether one that only talks is deaf.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 /// No two resets, and no two doubts about its settings, come closer than this.
 const BETWEEN_RESETS: Duration = Duration::from_secs(60);
 
@@ -245,8 +247,10 @@ impl<S: Copy> Conversation<S> {
 
     fn serve<P: Protocol<Step = S>>(&mut self, dongle: &P, now: Instant, service: Service<S>) {
         let mut next = service.heard + self.quiet.deaf_after();
-        // One that cannot be asked anything cannot be set up either.
-        if dongle.inquiry().is_some() {
+        // One that cannot be asked anything cannot be set up either. What is normal there is still being learned.
+        if dongle.inquiry().is_none() {
+            next = next.min(now + BETWEEN_LOOKS);
+        } else {
             next = next
                 .min(service.heard.max(service.checked) + self.quiet.ask_after())
                 .min(service.heard + self.patience_with_silence(service));

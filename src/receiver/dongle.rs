@@ -16,7 +16,8 @@ use super::{Fault, RawFrame};
 /// arrives and [`tick`](Self::tick) when the last [`Action::Wake`] is due, and carries out the actions in their order.
 /// Time never goes back between calls. What is pushed to `out` is bounded by the bytes that came in.
 pub trait Dongle: Send + Sync {
-    /// The line's speed in baud. Always 8 data bits, no parity, one stop bit, no flow control.
+    /// The line's speed in baud. Always 8 data bits, no parity, one stop bit, no flow control. Whoever drives it looks again
+    /// after each call, before it carries out the actions: it may change while nothing is on its way.
     fn baud(&self) -> u32;
 
     /// Sets after how long without any telegram it counts as deaf, in place of what is usual at the site.

@@ -57,6 +57,11 @@ pub enum Fault {
         "the receiver does not answer: check that the path and the configured kind of receiver belong together"
     )]
     NoAnswer,
+    /// None of the receivers that may be there has answered.
+    #[error(
+        "no receiver that can be recognised answers: plug it out and in again, or configure its kind (and baud, where it was changed)"
+    )]
+    NobodyAnswers,
     /// No answer in several attempts, the port opened anew for each.
     #[error(
         "the receiver does not answer although its port was opened anew several times: reset its USB port, or unplug it for ten seconds"
@@ -104,6 +109,19 @@ pub enum Fault {
         /// Major and minor number.
         firmware: (u8, u8),
     },
+    /// A permanent setting keeps it from handing over what meters send.
+    #[error(
+        "the receiver's permanent settings are not those of a receiver: {setting}; correct that with the maker's own tool"
+    )]
+    Unfit {
+        /// Which one, and how it has to be.
+        setting: &'static str,
+    },
+    /// Its firmware was built without what is configured.
+    #[error(
+        "the receiver's firmware cannot listen for what is configured: configure modes that it knows, or give it a firmware with wM-Bus (C mode for C1)"
+    )]
+    NoSuchMode,
     /// It confirmed the settings and then did not have them.
     #[error("the receiver did not take its settings: unplug it for ten seconds; if it stays so, replace it")]
     SettingsRefused,

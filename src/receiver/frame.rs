@@ -5,6 +5,8 @@ use std::{fmt, ops::Deref, time::Instant};
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
+use super::protocol::SHORTEST_TELEGRAM;
+
 /// One telegram as a dongle gave it, and what the dongle knew about its reception.
 #[derive(Clone, Debug)]
 pub struct RawFrame {
@@ -32,6 +34,22 @@ pub enum LinkCrcs {
     /// All are there, unchecked, as frame format B has them: one at the end, in long frames one more behind 126 bytes. The
     /// length byte counts them.
     FormatB,
+}
+
+impl LinkCrcs {
+    /// How many bytes a telegram of this length byte has with its CRCs; `None` if it is too short to be one.
+    pub(super) fn size(self, length: u8) -> Option<usize> {
+        const CRC: usize = 2;
+        const BLOCK: usize = 16;
+        let size = usize::from(length) + 1;
+        let blocks = match size.checked_sub(SHORTEST_TELEGRAM + 1)?.div_ceil(BLOCK) {
+            _ if self == Self::Removed => 0,
+            // There it counts them.
+            _ if self == Self::FormatB => return Some(size).filter(|size| *size > SHORTEST_TELEGRAM + CRC),
+            more => 1 + more,
+        };
+        Some(size + blocks * CRC)
+    }
 }
 
 /// The bytes of one telegram, at most [`FrameBytes::CAPACITY`] of them, kept in place (no heap).
@@ -134,6 +152,18 @@ mod tests {
         assert_eq!(FrameBytes::with_length(255, &[7; 255]).unwrap().len(), 256);
         assert_eq!(FrameBytes::with_length(255, &[7; 300]), Err(FrameTooLong));
         assert_eq!(FrameBytes::try_from(&[0; 301][..]), Err(FrameTooLong));
+    }
+
+    #[test]
+    fn a_size_counts_the_crcs_at_every_length_byte() {
+        for length in 0..=255 {
+            let size = usize::from(length) + 1;
+            let at_least = |least: usize, size: usize| Some(size).filter(|_| usize::from(length) >= least);
+            assert_eq!(LinkCrcs::Removed.size(length), at_least(9, size));
+            assert_eq!(LinkCrcs::FormatB.size(length), at_least(11, size));
+            let crcs = 1 + size.saturating_sub(10).div_ceil(16);
+            assert_eq!(LinkCrcs::FormatA.size(length), at_least(9, size + 2 * crcs));
+        }
     }
 
     #[test]

@@ -16,6 +16,12 @@ pub(super) trait Framing {
     /// that a beginning seen in noise cannot hide a real one behind it.
     fn look<'a>(&mut self, bytes: &'a [u8]) -> Found<Self::Message<'a>>;
 
+    /// What they are once nothing has followed them for [`LONGEST_PAUSE`](Self::LONGEST_PAUSE), so that a pause may be what
+    /// ends a message. What is still incomplete is skipped then.
+    fn look_at_rest<'a>(&mut self, bytes: &'a [u8]) -> Found<Self::Message<'a>> {
+        self.look(bytes)
+    }
+
     /// The port was opened anew: forget what was learned of the dongle's ways. Another one may answer now.
     fn forget(&mut self) {}
 }
@@ -31,10 +37,25 @@ pub(super) enum Found<M> {
     /// A message of a wrong checksum, or only noise that looks like one: so many bytes can be no other message's beginning.
     BadChecksum { length: usize },
     /// A message of so many bytes from which the dongle itself left out some.
-    #[expect(dead_code, reason = "the first kind that needs it is still to come")]
     Truncated { length: usize },
     /// So many bytes that no message begins with.
     Garbage { length: usize },
+    /// So many bytes that mean nothing, and that dongles send on purpose between messages.
+    Padding { length: usize },
+}
+
+impl<M> Found<M> {
+    /// Goes on with the message, if there is one.
+    pub(super) fn and_then<N>(self, next: impl FnOnce(M) -> Found<N>) -> Found<N> {
+        match self {
+            Self::Whole { message, .. } | Self::Likely { message, .. } => next(message),
+            Self::Incomplete => Found::Incomplete,
+            Self::BadChecksum { length } => Found::BadChecksum { length },
+            Self::Truncated { length } => Found::Truncated { length },
+            Self::Garbage { length } => Found::Garbage { length },
+            Self::Padding { length } => Found::Padding { length },
+        }
+    }
 }
 
 /// What the line brought beside messages, since the start of the process.
@@ -116,7 +137,8 @@ impl Deframer {
                 (*overdue, *gave_up) = (false, false);
                 return None;
             }
-            let skipped = match framing.look(rest) {
+            let found = if *overdue { framing.look_at_rest(rest) } else { framing.look(rest) };
+            let skipped = match found {
                 Found::Whole { message, length } => {
                     *used += length.max(1);
                     return last_byte.map(|last| (last, message));
@@ -132,6 +154,10 @@ impl Deframer {
                     1
                 }
                 Found::Garbage { length } => length.max(1),
+                Found::Padding { length } => {
+                    *used += length.max(1);
+                    continue;
+                }
                 Found::BadChecksum { length } => {
                     noise.bad_checksums += 1;
                     length.max(1)

@@ -162,10 +162,34 @@ impl Talk {
         if self.listen == Listen::C1AndT1 && firmware < FIRST_WITH_C_AND_T {
             return Answer::Refused(Fault::FirmwareTooOld { firmware: (major, minor) });
         }
-        self.info.firmware = Some(Firmware::new(format_args!("{major}.{minor}")));
-        self.info.serial = Some(u32::from_le_bytes(*serial));
+        self.info = info(firmware, *serial);
         Answer::Next(Step::Read)
     }
+}
+
+/// The question that shows whether one is there; it changes nothing. Answered also without a checksum, but then a dongle of
+/// another kind might.
+pub(super) fn who_is_it() -> CommandBytes {
+    hci::request(DEVICE_INFO, &[])
+}
+
+/// What it is, if an answer to that question is somewhere in the bytes, its checksum right.
+pub(super) fn who(bytes: &[u8]) -> Option<Info> {
+    let answer = |start: usize| {
+        let Found::Whole { message, .. } = Hci::with_checksums().look(bytes.get(start..)?) else {
+            return None;
+        };
+        let device_info = (message.endpoint, message.id) == (hci::DEVICE, DEVICE_INFO_REPLY);
+        let &[module_type, _mode, firmware, _hci, ref serial @ ..] = message.payload.first_chunk::<8>()?;
+        (device_info && module_type == IM871A).then(|| info(firmware, *serial))
+    };
+    (0..bytes.len()).find_map(answer)
+}
+
+fn info(firmware: u8, serial: [u8; 4]) -> Info {
+    let (major, minor) = (firmware >> 4, firmware & 0x0F);
+    let firmware = Some(Firmware::new(format_args!("{major}.{minor}")));
+    Info { model: "iM871A", firmware, serial: Some(u32::from_le_bytes(serial)) }
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use tracing::{debug, info, warn};
 use super::{Action, Counters, Dongle, Fault, Info, RawFrame};
 use backoff::Backoff;
 use open::Node;
+pub(in crate::receiver) use open::{broken, open, set_speed};
 
 /// Where the receiver is, and the patience with it.
 #[derive(Clone, Debug)]
@@ -143,7 +144,10 @@ pub async fn run(
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = driver.wait(wait) => {}
+            appeared = driver.wait(wait) => if appeared {
+                // Whatever was wrong before, this is another plugging in. It may still be in somebody's hands: udev's, say.
+                backoff.reset();
+            },
         }
     }
 }
@@ -164,6 +168,7 @@ struct Driver<D> {
 /// What one opening of the port needs to remember.
 struct Session {
     port: SerialStream,
+    baud: u32,
     wake: Instant,
     ready_at: Option<Instant>,
 }
@@ -172,7 +177,8 @@ impl<D: Dongle> Driver<D> {
     /// From one opening of the port to its end: why it ended, and since when the receiver was ready.
     async fn session(&mut self) -> (Fault, Option<Instant>) {
         self.node = Node::at(&self.line.path);
-        let port = match open::open(&self.line.path, self.dongle.baud()) {
+        let baud = self.dongle.baud();
+        let port = match open(&self.line.path, baud) {
             Ok((port, device)) => {
                 debug!(receiver = %self.line.name, path = %self.line.path.display(), device = %device.display(), "opened");
                 self.status.send_modify(|status| {
@@ -183,7 +189,7 @@ impl<D: Dongle> Driver<D> {
             }
             Err(fault) => return (fault, None),
         };
-        let mut session = Session { port, wake: now(), ready_at: None };
+        let mut session = Session { port, baud, wake: now(), ready_at: None };
         let fault = match self.converse(&mut session).await {
             Ok(never) => match never {},
             Err(fault) => fault,
@@ -195,6 +201,7 @@ impl<D: Dongle> Driver<D> {
     async fn converse(&mut self, session: &mut Session) -> Result<std::convert::Infallible, Fault> {
         let mut buffer = [0; 1024];
         self.dongle.opened(now(), &mut self.actions);
+        self.publish_counters();
         loop {
             self.act(session).await?;
             tokio::select! {
@@ -203,7 +210,7 @@ impl<D: Dongle> Driver<D> {
                         // The line was hung up. Reading on would give 0 bytes for ever.
                         Ok(0) => return Err(Fault::Gone),
                         Ok(count) => buffer.get(..count).unwrap_or_default(),
-                        Err(error) => return Err(open::broken(&self.line.path, &error)),
+                        Err(error) => return Err(broken(&self.line.path, &error)),
                     };
                     self.dongle.bytes(now(), input, &mut self.actions);
                 }
@@ -220,7 +227,11 @@ impl<D: Dongle> Driver<D> {
     /// Carries out what the dongle wants. A line that breaks meanwhile costs none of the telegrams already heard.
     async fn act(&mut self, session: &mut Session) -> Result<(), Fault> {
         let mut actions = std::mem::take(&mut self.actions);
-        let mut result = Ok(());
+        let (mut result, baud) = (Ok(()), self.dongle.baud());
+        if session.baud != baud {
+            session.baud = baud;
+            result = set_speed(&self.line.path, &mut session.port, baud);
+        }
         for action in actions.drain(..) {
             match action {
                 Action::Heard(frame) => self.hand_on(frame).await,
@@ -243,7 +254,7 @@ impl<D: Dongle> Driver<D> {
     async fn write(&self, port: &mut SerialStream, command: &[u8]) -> Result<(), Fault> {
         match time::timeout(self.line.patience.write, port.write_all(command)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(open::broken(&self.line.path, &error)),
+            Ok(Err(error)) => Err(broken(&self.line.path, &error)),
             Err(_) => Err(Fault::WriteStuck),
         }
     }
@@ -301,17 +312,18 @@ impl<D: Dongle> Driver<D> {
         });
     }
 
-    /// Until the time is over, or another device node is there than the one that was tried.
-    async fn wait(&self, wait: Duration) {
+    /// Until the time is over, or another device node is there than the one that was tried: then it is `true`.
+    async fn wait(&self, wait: Duration) -> bool {
         let over = now() + wait;
         while now() < over {
             let left = over.saturating_duration_since(now());
             time::sleep(left.min(self.line.patience.look)).await;
             let there = Node::at(&self.line.path);
             if there.is_some() && there != self.node {
-                return;
+                return true;
             }
         }
+        false
     }
 }
 

@@ -17,6 +17,7 @@ mod erase;
 mod error;
 mod freeing;
 mod inspect;
+mod look;
 mod reader;
 mod reserve;
 mod salvage;
@@ -38,6 +39,7 @@ pub use deliver::{
 };
 pub use error::StoreError;
 pub use inspect::{Gap, GapReason, NewestFirst, Standing};
+pub use look::{Space, look_over_collect, look_over_deliver, space};
 pub use reader::CollectReader;
 pub use stream::nonce;
 pub use trouble::{Because, Trouble};

@@ -11,6 +11,7 @@ mod jobs;
 mod memory;
 mod mqtt;
 mod outbox;
+pub mod probe;
 mod renewal;
 mod report;
 mod sending;

@@ -134,7 +134,7 @@ impl Site {
     }
 
     pub(crate) async fn add_this_key(&mut self, meter: Meter, key: &str) {
-        let key = NewKey { meter: meter.to_string(), key: Zeroizing::new(key.to_owned()) };
+        let key = NewKey { meter: meter.to_string(), key: Zeroizing::new(key.to_owned()), q4: None };
         let added: KeysAdded = self.ask(&OfCollect::KeysAdd { keys: vec![key] }).await;
         assert_eq!(added.added + added.same, 1);
     }

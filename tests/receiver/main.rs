@@ -3,5 +3,9 @@
 
 mod amber;
 mod bench;
+mod cul;
 mod im871a;
+mod iu891a;
+mod rc1180;
 mod scenarios;
+mod tty;

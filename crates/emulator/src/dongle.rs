@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use crate::{amber::Amber, im871a};
+use crate::{amber::Amber, cul::Cul, im871a, iu891a, rc1180::Rc1180, tty::Tty};
 
 /// A dongle without its port: bytes in, bytes out, no clock. Plugged in by [`Plugged`](crate::plugged::Plugged).
 pub trait Dongle: fmt::Debug + Send {
@@ -157,10 +157,20 @@ pub enum Kind {
     /// IMST iM871A-USB.
     #[default]
     Im871a,
+    /// IMST iU891A-XL.
+    Iu891a,
     /// Amber AMB8465-M, for 868 MHz.
     Amb8465,
     /// Amber AMB3665, for 169 MHz.
     Amb3665,
+    /// A CUL with C mode.
+    Cul,
+    /// Radiocrafts RC1180-MBUS3.
+    Rc1180,
+    /// One that writes telegrams in bytes.
+    Raw,
+    /// One that writes them in hexadecimal digits.
+    Hex,
 }
 
 impl Kind {
@@ -175,8 +185,13 @@ impl Kind {
     pub fn dongle(self) -> Box<dyn Dongle> {
         match self {
             Self::Im871a => Box::new(im871a::Device::default()),
+            Self::Iu891a => Box::new(iu891a::Device::default()),
             Self::Amb8465 => Box::new(Amber::amb8465()),
             Self::Amb3665 => Box::new(Amber::amb3665()),
+            Self::Cul => Box::new(Cul::default()),
+            Self::Rc1180 => Box::new(Rc1180::default()),
+            Self::Raw => Box::new(Tty::raw(Tty::SPEED)),
+            Self::Hex => Box::new(Tty::hex(Tty::SPEED)),
         }
     }
 
@@ -184,8 +199,9 @@ impl Kind {
     #[must_use]
     pub fn configuration(self) -> String {
         let more = match self {
-            Self::Amb3665 => "modes = \"n-a\"\n",
-            Self::Im871a | Self::Amb8465 => "",
+            Self::Amb3665 => "modes = \"n-a\"\n".to_owned(),
+            Self::Raw | Self::Hex => format!("baud = {}\n", Tty::SPEED),
+            Self::Amb8465 | Self::Cul | Self::Im871a | Self::Iu891a | Self::Rc1180 => String::new(),
         };
         format!("kind = \"{}\"\n{more}", self.name())
     }

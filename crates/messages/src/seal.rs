@@ -12,6 +12,7 @@ use crypto_box::aead::rand_core::{CryptoRng, Error as RngError, RngCore};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::MeterId;
 use crate::text::json_text;
 
 /// A sealed box has at most this many bytes.
@@ -96,6 +97,45 @@ impl SealedBox {
         key.0.unseal(&self.0).map(Zeroizing::new).map_err(|_| SealError::NotOurs)
     }
 
+    /// Seals a meter's key to collect's key, together with the meter's name: whoever carries boxes could otherwise exchange
+    /// them. `random` as for [`SealedBox::seal`].
+    ///
+    /// # Errors
+    /// None: a key and a name are short. The signature is that of [`SealedBox::seal`].
+    ///
+    /// ```
+    /// use messages::seal::{SealedBox, SecretKey};
+    /// let (collect, meter) = (SecretKey::from_bytes([7; 32]), "KAM.76348799.1B.16".parse().unwrap());
+    /// let sealed = SealedBox::seal_key(meter, &[6; 16], &collect.public(), [9; 32])?;
+    /// assert_eq!(*sealed.open_key(meter, &collect)?, [6; 16]);
+    /// assert!(sealed.open_key("KAM.00000001.1B.16".parse().unwrap(), &collect).is_err());
+    /// # Ok::<(), messages::seal::SealError>(())
+    /// ```
+    pub fn seal_key(
+        meter: MeterId,
+        key: &[u8; 16],
+        to: &PublicKey,
+        random: [u8; 32],
+    ) -> Result<Self, SealError> {
+        let name = meter.as_str();
+        let mut plain = Zeroizing::new(Vec::with_capacity(name.len().saturating_add(key.len())));
+        plain.extend_from_slice(key);
+        plain.extend_from_slice(name.as_bytes());
+        Self::seal(to, &plain, random)
+    }
+
+    /// Opens what [`SealedBox::seal_key`] has sealed for this meter.
+    ///
+    /// # Errors
+    /// It was sealed to another gateway or altered, or it is no key of this meter.
+    pub fn open_key(&self, meter: MeterId, secret: &SecretKey) -> Result<Zeroizing<[u8; 16]>, SealError> {
+        let plain = self.open(secret)?;
+        match plain.split_first_chunk() {
+            Some((key, name)) if name == meter.as_str().as_bytes() => Ok(Zeroizing::new(*key)),
+            _ => Err(SealError::OtherMeter),
+        }
+    }
+
     /// The bytes of a box as they are; whether they are one shows when it is opened.
     ///
     /// # Errors
@@ -120,6 +160,9 @@ pub enum SealError {
     /// Sealed to another key, or altered on the way.
     #[error("sealed to another key, or altered")]
     NotOurs,
+    /// Not the key of the meter that it is said to be for.
+    #[error("no key, or the key of another meter")]
+    OtherMeter,
 }
 
 /// The random bytes that the caller brought, as the generator that the library asks.

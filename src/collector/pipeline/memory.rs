@@ -6,7 +6,7 @@ use messages::Time;
 use messages::batch::Record;
 use wmbus::Meter;
 
-use super::{Collector, Settings, q4};
+use super::{Collector, Echoes, Settings, q4};
 use crate::collector::checkpoint::{self, MeterEntry};
 use crate::collector::codes::{Codes, Thresholds, Track};
 use crate::collector::heard::HeardTable;
@@ -58,6 +58,7 @@ impl Collector {
             times,
             boot: boot.as_str().to_owned(),
             opener: Opener::default(),
+            echoes: Echoes::default(),
             meters: HashMap::new(),
             heard: HeardTable::default(),
             counts: Telegrams::default(),
@@ -106,7 +107,7 @@ impl Collector {
         if !listed {
             return;
         }
-        let q4 = q4(&self.settings, meter);
+        let q4 = q4(&self.settings, &self.keys, meter);
         if let Some(mut state) = MeterState::new(meter, q4, known, written) {
             state.reception.heard(heard);
             state.reception.told = told;

@@ -1,9 +1,15 @@
 //! How the collector stands, for `vesigate status`.
 
+use std::collections::HashMap;
+
 use messages::event::Reception as Standing;
+use wmbus::{Meter, Serial};
 
 use super::Collector;
+use crate::collector::open::Expected;
 use crate::health::status::{MAX_LISTED, Meters, Refusing, Telegrams};
+use crate::keyring::Selector;
+use crate::keyring::trial::{KeyTest, Tested};
 use crate::world::Uptime;
 
 impl Collector {
@@ -29,6 +35,40 @@ impl Collector {
     #[must_use]
     pub fn unplaced(&self) -> u64 {
         to_u64(self.out.unplaced.len())
+    }
+
+    /// Expected meters that are heard, and whether their keys open them.
+    #[must_use]
+    pub fn heard_meters(&self, uptime: Uptime) -> Vec<(Meter, bool)> {
+        let now = self.times.steady(uptime);
+        let heard = self.meters.iter().filter(|(_, state)| state.reception.heard.is_some());
+        heard.map(|(meter, state)| (*meter, state.reception.opens(now))).collect()
+    }
+
+    /// Frames in memory that no key has opened.
+    pub fn waiting_frames(&self) -> impl Iterator<Item = &[u8]> {
+        self.meters.values().filter_map(|state| state.sealed.as_ref()).flat_map(|waiting| waiting.frames())
+    }
+
+    /// Meters that are heard and not expected, whose number has a key under another manufacturer or type.
+    #[must_use]
+    pub fn misfiled(&self) -> Vec<KeyTest> {
+        let filed: HashMap<Serial, Selector> =
+            self.keys.list().into_iter().map(|listed| (listed.selector.serial(), listed.selector)).collect();
+        let expected = Expected { keys: &self.keys, list: &self.settings.list };
+        let foreign = self.heard.meters().filter(|meter| !expected.contains(*meter));
+        let misfiled = foreign.filter_map(|meter| {
+            let filed_under = filed.get(&meter.serial)?.to_string();
+            let meter = meter.to_string();
+            Some(KeyTest {
+                meter,
+                result: Tested::OtherName,
+                filed_under: Some(filed_under),
+                mark: None,
+                opens_with: None,
+            })
+        });
+        misfiled.collect()
     }
 
     /// How many meters are how.

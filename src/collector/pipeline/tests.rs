@@ -1,3 +1,5 @@
+mod echo;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -76,6 +78,7 @@ struct Site {
     parts: BTreeMap<&'static str, Vec<u8>>,
     unplaced: Vec<Unplaced>,
     placed: Vec<String>,
+    sealed: Vec<SealedFrame>,
 }
 
 impl Site {
@@ -87,7 +90,15 @@ impl Site {
         let boot = BootId::new(&"0".repeat(32)).unwrap();
         let collector = begin(&boot, 0, calendar, &Memory::default());
         let (records, parts) = (Vec::new(), BTreeMap::new());
-        let mut site = Self { collector, boot, records, parts, unplaced: Vec::new(), placed: Vec::new() };
+        let mut site = Self {
+            collector,
+            boot,
+            records,
+            parts,
+            unplaced: Vec::new(),
+            placed: Vec::new(),
+            sealed: Vec::new(),
+        };
         site.until(0);
         site
     }
@@ -121,6 +132,7 @@ impl Site {
         }
         self.unplaced.extend(commit.unplaced);
         self.placed.extend(commit.placed);
+        self.sealed.extend(commit.sealed);
     }
 
     /// The process is killed, and starts again.

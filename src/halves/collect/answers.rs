@@ -3,18 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use messages::batch::{ContentType, Seq, Stream};
-use messages::seal::SealedBox;
 use messages::status::{Clock, ClockTrust, Disk};
 use messages::{MeterId, Time};
-use wmbus::{Key, Meter};
-use zeroize::Zeroizing;
 
 use super::Half;
 use crate::halves::control::Answer;
-use crate::halves::questions::{InMemory, KeyMark, KeysAdded, NewKey, OfCollect};
+use crate::halves::questions::{InMemory, OfCollect};
 use crate::health::clock::Source;
 use crate::health::status::{CollectStatus, StreamStatus};
-use crate::keyring::{Inserted, Selector, parse_key};
 use crate::store::CollectStore;
 
 impl Half {
@@ -22,7 +18,7 @@ impl Half {
     pub(super) async fn answer(&mut self, question: OfCollect) -> Answer {
         let done = match question {
             OfCollect::Status => return Answer::of(&self.status()),
-            OfCollect::KeysList => return Answer::of(&self.marks()),
+            OfCollect::KeysList { after } => self.marks(after.as_deref()).map(|marks| Answer::of(&marks)),
             OfCollect::Heard { after } => {
                 let now = self.daemon.world.clock.uptime();
                 return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
@@ -37,6 +33,13 @@ impl Half {
             }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
             OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
+            OfCollect::KeysCompare { keys } => self.compare(&keys).map(|done| Answer::of(&done)),
+            OfCollect::KeysStage { import, keys } => self.stage(import, &keys).map(|here| Answer::of(&here)),
+            OfCollect::KeysApply { import, count } => {
+                self.apply(import, count).map(|added| Answer::of(&added))
+            }
+            OfCollect::KeysRemove { meters } => self.remove(&meters).map(|gone| Answer::of(&gone)),
+            OfCollect::KeysTest { frames } => self.test(frames).await.map(|tests| Answer::of(&tests)),
             OfCollect::MeterKey { meter, sealed } => self.take_key(meter, &sealed).map(|()| Answer::of(&())),
             OfCollect::Erase { meter, from, to } => {
                 self.erase(meter, from, to).await.map(|()| Answer::of(&()))
@@ -98,14 +101,6 @@ impl Half {
         }
     }
 
-    fn marks(&self) -> Vec<KeyMark> {
-        let mark = |listed: crate::keyring::Listed| KeyMark {
-            meter: listed.selector.to_string(),
-            mark: listed.fingerprint.to_string(),
-        };
-        self.collector.keys().list().into_iter().map(mark).collect()
-    }
-
     fn in_memory(&self) -> Vec<InMemory> {
         let ring = self.ring.borrow();
         let blocks = [Stream::Events, Stream::Readings].into_iter().flat_map(|stream| {
@@ -127,63 +122,6 @@ impl Half {
             size <= MOST_IN_MEMORY
         })
         .collect()
-    }
-
-    /// All keys or none.
-    fn add(&mut self, new: &[NewKey]) -> Result<KeysAdded, String> {
-        let read = |new: &NewKey| {
-            let meter: Selector =
-                new.meter.parse().map_err(|_| format!("{:?} is not a meter; no key was added", new.meter))?;
-            let key = parse_key(&new.key).map_err(|error| format!("{meter}: {error}; no key was added"))?;
-            Ok((meter, key))
-        };
-        let new: Vec<(Selector, Key)> = new.iter().map(read).collect::<Result<_, String>>()?;
-        // Whoever gives one meter its key again says that it was set up anew; a whole file is read again for others'
-        // sake.
-        let anew = if let [(meter, _)] = new.as_slice() { Some(*meter) } else { None };
-        let added = self.insert(new)?;
-        if let Some(meter) = anew {
-            self.collector.forget_protection(meter, self.daemon.world.clock.uptime());
-        }
-        Ok(added)
-    }
-
-    /// A key that the utility sealed to this gateway.
-    fn take_key(&mut self, meter: MeterId, sealed: &SealedBox) -> Result<(), String> {
-        let selector: Meter = meter.as_str().parse().map_err(|_| format!("{meter} is not a meter"))?;
-        let plain = sealed.open(&self.vault.secret).map_err(|error| error.to_string())?;
-        let bytes: Zeroizing<[u8; 16]> = plain
-            .as_slice()
-            .try_into()
-            .map(Zeroizing::new)
-            .map_err(|_| "what was sealed is not a key of 16 bytes".to_owned())?;
-        self.insert(vec![(Selector::Full(selector), Key::new(*bytes))]).map(|_| ())
-    }
-
-    fn insert(&mut self, new: Vec<(Selector, Key)>) -> Result<KeysAdded, String> {
-        let mut keys = self.vault.load()?;
-        let mut added = KeysAdded::default();
-        let mut changed = Vec::new();
-        for (meter, key) in new {
-            let inserted = keys.insert(meter, key).map_err(|full| full.to_string())?;
-            match inserted {
-                Inserted::New => added.added += 1,
-                Inserted::Same => added.same += 1,
-                Inserted::Replaced => added.replaced += 1,
-            }
-            if inserted != Inserted::Same {
-                changed.push(meter);
-            }
-        }
-        if !changed.is_empty() {
-            self.vault.save(&keys)?;
-            self.collector.set_keys(keys);
-        }
-        // What was recorded under another key does not open.
-        for meter in changed {
-            self.collector.forget_protection(meter, self.daemon.world.clock.uptime());
-        }
-        Ok(added)
     }
 
     async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod kept;
+mod keys;
 mod receivers;
 mod secrets;
 mod trouble;
@@ -82,6 +83,8 @@ struct Half {
     /// When it is next tried to date them by the meters' own minutes.
     guess_at: Uptime,
     pulse: Pulse,
+    /// An import of keys that is under way.
+    staged: Option<keys::Staged>,
 }
 
 /// Where others reach it.
@@ -148,6 +151,7 @@ impl Half {
             vault,
             collector,
             writer,
+            staged: None,
         };
         if half.collector.calendar().is_trusted() {
             half.place_kept().await;
@@ -176,6 +180,7 @@ impl Half {
                     self.pulse.beat();
                     self.collector.tick(clock.uptime());
                     self.tap.tick(clock.uptime());
+                    self.forget_staged(clock.uptime());
                     self.look();
                 }
                 Some((question, answer)) = sockets.asked.recv() => {

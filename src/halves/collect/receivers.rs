@@ -10,8 +10,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Modes, Receiver, ReceiverKind};
+use crate::receiver::detect::{self, Auto, Found, System};
 use crate::receiver::port::{self, Line, Patience, State, Status};
-use crate::receiver::{Amb3665, Amb8465, Channel, Dongle, Fault, Im871a, Listen, RawFrame};
+use crate::receiver::{
+    Amb3665, Amb8465, Channel, Cul, Dongle, Fault, HexTty, Im871a, Iu891a, Listen, RawFrame, RawTty, Rc1180,
+};
 use crate::world::{Clock, Uptime, random};
 
 /// A fault that is over so soon is not worth telling anybody.
@@ -144,6 +147,16 @@ impl Running {
         Wrong { name: &self.name, gone, deaf }
     }
 
+    /// What is configured, or has been found out.
+    fn protocol(&self, state: &State) -> &'static str {
+        match (self.config.kind, state) {
+            (ReceiverKind::Auto, State::Ready(info)) => {
+                detect::Kind::of(info).map_or("auto", detect::Kind::word)
+            }
+            (kind, _) => kind.word(),
+        }
+    }
+
     fn told(&self, clock: &Clock, place: impl Fn(Uptime) -> Option<Time>) -> Told {
         let status = self.status.borrow();
         let (state, firmware) = match &status.state {
@@ -165,7 +178,7 @@ impl Running {
         };
         Told {
             name: self.name.clone(),
-            protocol: self.config.kind.word().to_owned(),
+            protocol: self.protocol(&status.state).to_owned(),
             firmware,
             state,
             since: place(self.works.1),
@@ -187,10 +200,27 @@ impl Wrong<'_> {
 fn dongle(config: &Receiver) -> Box<dyn Dongle> {
     let (listen, channel) = listen(config.modes);
     match config.kind {
+        ReceiverKind::Auto => Box::new(whoever_answers(config)),
         ReceiverKind::Im871a => Box::new(Im871a::new(listen)),
+        ReceiverKind::Iu891a => Box::new(Iu891a::new(listen)),
         ReceiverKind::Amb8465 => Box::new(Amb8465::new(listen, config.baud)),
         ReceiverKind::Amb3665 => Box::new(Amb3665::new(channel, config.baud)),
+        ReceiverKind::Cul => Box::new(Cul::new(listen, config.baud)),
+        ReceiverKind::Rc1180 => Box::new(Rc1180::new(listen, config.baud)),
+        ReceiverKind::Raw => Box::new(RawTty::new(config.baud)),
+        ReceiverKind::Hex => Box::new(HexTty::new(config.baud)),
     }
+}
+
+/// The driver for a port where it shows only when it is opened who is there.
+fn whoever_answers(config: &Receiver) -> Auto {
+    let (path, config) = (config.path.clone(), config.clone());
+    let look = move || detect::candidates_at(&System::here(), &path);
+    let driver = move |found: &Found| {
+        let kind = ReceiverKind::of_word(found.kind.word()).filter(|kind| !kind.is_narrowband())?;
+        Some(dongle(&Receiver { kind, baud: found.baud, ..config.clone() }))
+    };
+    Auto::new(Box::new(look), Box::new(driver))
 }
 
 /// What to listen for at 868 MHz, or on which channel at 169. The configuration has checked that the modes are those of the

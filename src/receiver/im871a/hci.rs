@@ -66,6 +66,13 @@ pub(super) struct Hci {
     crc_expected: bool,
 }
 
+impl Hci {
+    /// Those of one that is known to attach checksums.
+    pub(super) fn with_checksums() -> Self {
+        Self { crc_expected: true }
+    }
+}
+
 impl Framing for Hci {
     type Message<'a> = Message<'a>;
 

@@ -14,7 +14,7 @@ use crate::receiver::Fault;
 
 /// Opens the port behind `path`, locked against everybody else (`flock` and `TIOCEXCL`), raw, 8N1, its input drained. Gives
 /// the device node's own name, too.
-pub(super) fn open(path: &Path, baud: u32) -> Result<(SerialStream, PathBuf), Fault> {
+pub(in crate::receiver) fn open(path: &Path, baud: u32) -> Result<(SerialStream, PathBuf), Fault> {
     let device = fs::canonicalize(path).map_err(|error| broken(path, &error))?;
     let kind = fs::metadata(&device).map_err(|error| broken(path, &error))?.file_type();
     let name = device.to_str().filter(|_| kind.is_char_device());
@@ -31,8 +31,14 @@ pub(super) fn open(path: &Path, baud: u32) -> Result<(SerialStream, PathBuf), Fa
     Ok((port, device))
 }
 
+/// Gives the line of an open port another speed. What came at the old one is dropped.
+pub(in crate::receiver) fn set_speed(path: &Path, port: &mut SerialStream, baud: u32) -> Result<(), Fault> {
+    let set = port.set_baud_rate(baud).and_then(|()| port.clear(ClearBuffer::Input));
+    set.map_err(|error| refused(path, &error))
+}
+
 /// What an error on a path or an open port means.
-pub(super) fn broken(path: &Path, error: &io::Error) -> Fault {
+pub(in crate::receiver) fn broken(path: &Path, error: &io::Error) -> Fault {
     use rustix::io::Errno;
     match (error.kind(), Errno::from_io_error(error)) {
         (io::ErrorKind::NotFound, _) => Fault::NotFound { path: path.into() },

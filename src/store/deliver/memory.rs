@@ -10,7 +10,7 @@ use rusqlite::backup::Backup;
 
 use super::{DeliverStore, MIGRATIONS};
 use crate::store::watch::Watch;
-use crate::store::{StoreError, aside, sqlite, stream};
+use crate::store::{StoreError, sqlite, stream};
 
 /// Pages copied in one go.
 const PAGES: std::ffi::c_int = 256;
@@ -39,7 +39,7 @@ impl DeliverStore {
             connection,
             epoch,
             found: std::cell::RefCell::default(),
-            path: aside::path(directory, super::FILE),
+            path: super::file(directory),
             place: Place::MemoryOnly,
             troubles: std::cell::RefCell::default(),
         })

@@ -22,9 +22,14 @@ pub use desk::{AlarmLists, Desk, DeskCounts, KnownEpisode, MailState, QueuedMail
 pub use uplink::Cursor;
 pub use view::{DeliverReader, DeliverView};
 
-const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
+pub(super) const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 
 const FILE: &str = "deliver.db";
+
+/// The database file below the delivering half's directory.
+pub(super) fn file(directory: &Path) -> PathBuf {
+    super::aside::path(directory, FILE)
+}
 
 /// The delivering half's store: the stream `mails`, the mail queue, the portal's documents.
 #[derive(Debug)]

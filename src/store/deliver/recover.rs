@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 impl DeliverStore {
     /// Opens the files; whatever is damaged is an error.
     pub(super) fn open_files(directory: &Path) -> Result<Self, StoreError> {
-        let path = aside::path(directory, FILE);
+        let path = super::file(directory);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }

@@ -35,7 +35,7 @@ fn a_meter_that_was_set_to_less_protection_is_believed_once_it_is_given_its_key_
     let weaker = |second: u64| frame(second + 2_000_000, 2, 0);
     site.hear(160, &weaker(160));
     assert_eq!(site.collector.telegrams().refused, [(Refusal::Downgraded, 1)].into());
-    site.collector.forget_protection("76348799".parse().unwrap(), up(170));
+    site.collector.forget_protection(|meter| meter.serial.to_string() == "76348799", up(170));
     site.until(171);
     site.kill(172);
     for second in (176..600).step_by(16) {
@@ -47,7 +47,7 @@ fn a_meter_that_was_set_to_less_protection_is_believed_once_it_is_given_its_key_
     // And from now on the other way round.
     let mut site = Site::new();
     site.hear(0, &proven(0, 1));
-    site.collector.forget_protection("76348799".parse().unwrap(), up(10));
+    site.collector.forget_protection(|meter| meter.serial.to_string() == "76348799", up(10));
     for second in (16..160).step_by(16) {
         site.hear(second, &weaker(second));
     }

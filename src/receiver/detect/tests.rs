@@ -1,0 +1,139 @@
+use std::fs;
+
+use emulator::{dongle::Kind as Twin, plugged::Plugged};
+
+use super::{system::tests::Fake, *};
+use crate::receiver::port;
+
+/// Dongles on pseudo-terminals in a system of folders.
+struct Bench {
+    fake: Fake,
+    dongles: Vec<Plugged>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { fake: Fake::new(), dongles: Vec::new() }
+    }
+
+    fn plug_in(&mut self, name: &str, id: &str, names: [&str; 3], twin: Twin) {
+        let node = self.fake.at("dev").join(name);
+        self.dongles.push(Plugged::plug_in(&node, twin.dongle()).unwrap());
+        self.fake.plug_in(name, &format!("1-{}", self.dongles.len()), id, names);
+    }
+
+    async fn detect(&self, wishes: Wishes) -> Vec<What> {
+        // Virtual receivers share this machine with whatever else it does.
+        let wishes = Wishes { patience: 3, ..wishes };
+        let detected = detect(&self.fake.system(), &wishes, |_| {}).await.unwrap();
+        detected.into_iter().map(|detected| detected.what).collect()
+    }
+
+    fn twin(name: &str) -> Twin {
+        *Twin::all().iter().find(|twin| twin.name() == name).unwrap()
+    }
+}
+
+fn asking() -> Wishes {
+    Wishes { ask: true, ..Wishes::default() }
+}
+
+fn kind(what: &What) -> Option<Kind> {
+    if let What::Found(found) = what { Some(found.kind) } else { None }
+}
+
+const FTDI: &str = "0403:6001";
+
+#[tokio::test]
+async fn receivers_of_all_kinds_are_found_on_bridges_that_say_little() {
+    let mut bench = Bench::new();
+    let kinds: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| *kind != Kind::Iu891a && Twin::all().iter().any(|twin| twin.name() == kind.word()))
+        .collect();
+    for (at, kind) in kinds.iter().enumerate() {
+        let serial = format!("A{at}");
+        bench.plug_in(&format!("ttyUSB{at}"), FTDI, ["FTDI", "FT232R", &serial], Bench::twin(kind.word()));
+    }
+    bench.plug_in("ttyUSB9", "04b4:0003", ["IMST", "iU891A", ""], Bench::twin("iu891a"));
+    let found: Vec<_> = bench.detect(asking()).await.iter().map(kind).collect();
+    let expected: Vec<_> = kinds.into_iter().chain([Kind::Iu891a]).map(Some).collect();
+    assert_eq!(found, expected);
+    for dongle in &bench.dongles {
+        port::open(dongle.link(), 9_600).expect("they are free again afterwards");
+    }
+}
+
+#[tokio::test]
+async fn without_a_wish_to_ask_no_port_is_opened() {
+    let mut bench = Bench::new();
+    bench.plug_in("ttyUSB0", FTDI, ["FTDI", "FT232R", "A1"], Twin::Im871a);
+    bench.plug_in("ttyUSB1", "10c4:87ed", ["IMST", "Smart Meter", "B1"], Twin::Im871a);
+    let looked = bench.detect(Wishes::default()).await;
+    assert!(matches!(&looked[..], [What::Perhaps(several), What::Perhaps(one)]
+        if several.len() == 5 && one[..] == [Kind::Im871a]));
+    assert!(bench.dongles.iter().all(|dongle| dongle.state().borrow().speed == 0));
+}
+
+#[tokio::test]
+async fn ports_that_say_nothing_or_something_else_are_asked_only_if_somebody_wants_that() {
+    let mut bench = Bench::new();
+    bench.plug_in("ttyUSB0", "1234:5678", ["Acme", "Stick", "A1"], Twin::Im871a);
+    bench.plug_in("ttyUSB1", "10c4:ea60", ["ITEAD", "Sonoff Zigbee 3.0", "B1"], Twin::Im871a);
+    let node = bench.fake.at("dev/ttyAMA0");
+    bench.dongles.push(Plugged::plug_in(&node, Twin::Im871a.dongle()).unwrap());
+    bench.fake.on_board("ttyAMA0", "33");
+
+    assert_eq!(bench.detect(asking()).await, [What::Unknown, What::Foreign, What::OnBoard]);
+    let wishes = Wishes { ask_unknown: true, ..asking() };
+    let found = bench.detect(wishes).await;
+    assert_eq!((kind(&found[0]), &found[1..]), (Some(Kind::Im871a), &[What::Foreign, What::OnBoard][..]));
+    let named = Wishes { only: vec![node.clone()], ..asking() };
+    let found = bench.detect(named).await;
+    assert_eq!(
+        (found.len(), kind(&found[0])),
+        (1, Some(Kind::Im871a)),
+        "who names a port takes it upon himself"
+    );
+}
+
+#[tokio::test]
+async fn what_is_exempt_is_never_opened_not_even_if_named() {
+    let mut bench = Bench::new();
+    bench.plug_in("ttyUSB0", "10c4:ea60", ["Silicon Labs", "CP2102", "A1"], Twin::Im871a);
+    bench.plug_in("ttyUSB1", FTDI, ["FTDI", "FT232R", "B1"], Twin::Im871a);
+    let by_id = detect(&bench.fake.system(), &Wishes::default(), |_| {}).await.unwrap()[0].port.path.clone();
+    let wishes = Wishes {
+        exempt: vec![Exempt::Path(by_id), Exempt::Usb(0x0403, 0x6001)],
+        only: vec![bench.fake.at("dev/ttyUSB0"), bench.fake.at("dev/ttyUSB1")],
+        ..asking()
+    };
+    assert_eq!(bench.detect(wishes).await, [What::Exempt, What::Exempt]);
+    assert!(bench.dongles.iter().all(|dongle| dongle.state().borrow().speed == 0));
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_answers_at_is_silent_and_one_in_use_is_not_disturbed() {
+    let mut bench = Bench::new();
+    bench.plug_in("ttyUSB0", "10c4:ea60", ["Silicon Labs", "CP2102", "A1"], Twin::Im871a);
+    bench.plug_in("ttyUSB1", "10c4:ea60", ["Silicon Labs", "CP2102", "B1"], Twin::Im871a);
+    bench.dongles[0].mute(true).await;
+    let held = port::open(&bench.fake.at("dev/ttyUSB1"), 57_600).unwrap();
+    assert_eq!(bench.detect(asking()).await, [What::Silent, What::Busy(None)]);
+
+    // Where it can be told, it is.
+    let process = bench.fake.at("proc/512");
+    fs::create_dir_all(process.join("fd")).unwrap();
+    fs::write(process.join("comm"), "vesigate\n").unwrap();
+    std::os::unix::fs::symlink(&held.1, process.join("fd/7")).unwrap();
+    let holder = Holder { pid: 512, name: "vesigate".to_owned() };
+    assert_eq!(bench.detect(Wishes::default()).await[1], What::Busy(Some(holder)));
+}
+
+#[tokio::test]
+async fn what_is_no_serial_port_after_all_fails_with_a_reason() {
+    let bench = Bench::new();
+    bench.fake.plug_in("ttyUSB0", "1-9", "10c4:ea60", ["Silicon Labs", "CP2102", "A1"]);
+    let found = bench.detect(asking()).await;
+    assert!(matches!(&found[..], [What::Failed(Fault::NotASerialPort { .. })]), "{found:?}");
+}
