@@ -7,7 +7,7 @@ use wmbus::Meter;
 
 use super::common::ask_collect;
 use crate::config::{Config, ListedMeter, MeterList};
-use crate::halves::questions::OfCollect;
+use crate::halves::questions::{KEYS_AT_ONCE, KeyMark, OfCollect};
 use crate::health::heard::{HeardMeter, HeardPage};
 use crate::keyring::Selector;
 
@@ -38,6 +38,21 @@ pub(super) fn heard(config: &Config) -> Result<Option<Vec<HeardMeter>>, String> 
         }
     }
     Ok(Some(all))
+}
+
+/// Whose keys the running half has; none while it does not run: its file is sealed.
+pub(super) fn keys(config: &Config) -> Result<Vec<Selector>, String> {
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let after = names.last().cloned();
+        let page: Option<Vec<KeyMark>> = ask_collect(config, &OfCollect::KeysList { after })?;
+        let page = page.unwrap_or_default();
+        let more = page.len() >= KEYS_AT_ONCE;
+        names.extend(page.into_iter().map(|mark| mark.meter));
+        if !more {
+            return Ok(names.iter().filter_map(|name| name.parse().ok()).collect());
+        }
+    }
 }
 
 /// What people may call a meter by.

@@ -27,7 +27,7 @@ use crate::store::{CollectReader, Part, StoreError};
 
 /// Show every expected meter: heard or not, opened or not, and why
 ///
-/// Expected are the meters of the meter list, and those with a key that have been heard. While the gateway runs it is
+/// Expected are the meters of the meter list and those with a key. While the gateway runs it is
 /// asked how it hears them; while it does not, the store tells what was last known.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -142,6 +142,8 @@ impl Meters {
 /// Everything that is known, from wherever.
 struct Sources {
     list: MeterList,
+    /// Whose keys there are, as far as the running half says.
+    keys: Vec<Selector>,
     status: Option<CollectStatus>,
     heard: BTreeMap<MeterId, HeardMeter>,
     stored: Stored,
@@ -171,7 +173,8 @@ impl Sources {
             Some(reader) => Stored::read(&reader, at).map_err(|error| error.to_string())?,
             None => Stored::default(),
         };
-        Ok(Self { list, status, heard, stored, at })
+        let keys = known::keys(config)?;
+        Ok(Self { list, keys, status, heard, stored, at })
     }
 
     fn report(&self) -> Report {
@@ -181,7 +184,10 @@ impl Sources {
             .chain(self.stored.written.keys().copied())
             .chain(self.stored.told.keys().copied())
             .collect();
-        let fitting = by_selector(self.list.iter().map(|(selector, _)| selector), &known);
+        // A key and a row of the list may name one meter in two ways.
+        let serials: BTreeSet<_> = self.list.iter().map(|(selector, _)| selector.serial()).collect();
+        let keyed = self.keys.iter().copied().filter(|selector| !serials.contains(&selector.serial()));
+        let fitting = by_selector(self.list.iter().map(|(selector, _)| selector).chain(keyed), &known);
         let listed: BTreeSet<MeterId> = fitting.values().flatten().copied().collect();
         let mut meters = Vec::new();
         for (selector, ids) in &fitting {
