@@ -158,11 +158,14 @@ async fn a_new_machine_takes_over_keys_and_meters_with_keys_of_its_own() {
 
     std::fs::rename(site.data(), site.path("data.old")).unwrap();
     std::fs::create_dir(site.data()).unwrap();
+    std::fs::rename(site.path("meters.csv"), site.path("meters.old")).unwrap();
     let refused = site.vesigate(&["replace", without.to_str().unwrap()]).await;
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--with-seal-key"), "{refused:?}");
     let output = site.vesigate(&["replace", backup]).await;
     text(&output);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let list = |name: &str| std::fs::read(site.path(name)).unwrap();
+    assert_eq!(list("meters.csv"), list("meters.old"));
     let seal = |data: &str| std::fs::read(site.path(data).join("keys/seal")).unwrap();
     assert_ne!(seal("data"), seal("data.old"));
 

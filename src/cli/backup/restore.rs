@@ -7,7 +7,7 @@ use messages::batch::Epoch;
 use serde::Serialize;
 
 use super::archive::{self, Kind, Manifest};
-use super::{Workshop, place};
+use super::{Workshop, named, place, secrets};
 use crate::cli::common::{Common, ask_collect, ask_deliver, finish, print, print_json};
 use crate::cli::exit;
 use crate::config::{Config, Credentials};
@@ -135,6 +135,8 @@ struct Report {
     placed: Vec<PathBuf>,
     /// What was there and stayed.
     kept: Vec<PathBuf>,
+    /// What is to be put back by hand, since a backup must not choose where on a machine it writes.
+    left_out: Vec<PathBuf>,
     /// Meter keys that can be opened here.
     keys: usize,
     #[serde(skip)]
@@ -254,6 +256,13 @@ impl Unpacked<'_> {
         Ok(Some(ring))
     }
 
+    /// Whether a file is one that the configuration names, in the folder of the configuration or of the data.
+    fn is_ours(&self, path: &Path, config_file: &Path) -> bool {
+        let named = named(self.config).into_iter().chain(secrets(self.config)).any(|named| named == path);
+        let folders = [config_file.parent(), Some(self.config.gateway.data_dir.as_path())];
+        named && folders.into_iter().flatten().any(|folder| is_below(path, folder))
+    }
+
     /// This machine's seal key, if it has one.
     fn seal_here(&self) -> Result<Option<SealKey>, String> {
         let credentials = credentials();
@@ -281,6 +290,7 @@ impl Unpacked<'_> {
             new_epochs: epochs(collect, deliver),
             placed: Vec::new(),
             kept: Vec::new(),
+            left_out: Vec::new(),
             keys: ring.as_ref().map_or(0, Keyring::len),
             new_machine,
         };
@@ -301,6 +311,8 @@ impl Unpacked<'_> {
             };
             if to.exists() {
                 report.kept.push(to);
+            } else if matches!(entry.kind, Kind::Named | Kind::Secret) && !self.is_ours(&to, config_file) {
+                report.left_out.push(to);
             } else {
                 put(from, &to, mode)?;
                 report.placed.push(to);
@@ -333,6 +345,11 @@ impl Unpacked<'_> {
     }
 }
 
+/// Whether a path stays below a folder.
+fn is_below(path: &Path, folder: &Path) -> bool {
+    path.starts_with(folder) && !path.components().any(|part| part == std::path::Component::ParentDir)
+}
+
 fn epochs(collect: &Path, deliver: &Path) -> Vec<Epoch> {
     let collect = CollectReader::open(collect).and_then(|reader| reader.epoch());
     let deliver = DeliverReader::open(deliver).and_then(|reader| reader.view().epoch());
@@ -352,6 +369,9 @@ impl Report {
         for path in &self.kept {
             text.push_str(&format!("  was there, stays  {}\n", path.display()));
         }
+        for path in &self.left_out {
+            text.push_str(&format!("  put it back by hand, out of the archive  {}\n", path.display()));
+        }
         let name = self.gateway.as_deref().unwrap_or("a gateway without a name");
         text.push_str(&format!("{name} is here, with {} meter keys and a new numbering.\n", self.keys));
         text.push_str(if self.new_machine {
@@ -362,5 +382,19 @@ impl Report {
             "Next: vesigate check, then systemctl start vesigate.target\n"
         });
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_climbs_out_of_its_folder_is_not_below_it() {
+        let folder = Path::new("/etc/vesigate");
+        assert!(is_below(Path::new("/etc/vesigate/meters.csv"), folder));
+        for bad in ["/etc/cron.d/x", "/etc/vesigate/../cron.d/x", "/etc/vesigate2/x"] {
+            assert!(!is_below(Path::new(bad), folder), "{bad}");
+        }
     }
 }
