@@ -57,6 +57,9 @@ Exit codes: 0 there are readings, 1 there are none in these hours, 2 it could no
 /// Rows from so long before the first hour serve as neighbours.
 const MARGIN: i64 = 6 * 3600;
 
+/// In so many of the newest blocks meters are looked for that the collector no longer remembers.
+const NEWEST: usize = 48;
+
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -100,16 +103,10 @@ impl Readings {
         };
         let to = Hour::at_or_before(at);
         let from = before(to.time(), i64::from(self.hours) * 3600);
-        let rows = rows(reader, before(from, MARGIN)).map_err(store)?;
-        let mut known: BTreeSet<MeterId> = rows.keys().map(|(meter, _)| *meter).collect();
-        known.extend(remembered(reader).map_err(store)?);
+        let known = remembered(reader).map_err(store)?;
         let names = Names::new(&list, known);
         let meter = names.find(&self.meter)?;
-        let rows: BTreeMap<Hour, HourRow> = rows
-            .into_iter()
-            .filter(|((of, _), _)| *of == meter)
-            .map(|((_, hour), row)| (hour, row))
-            .collect();
+        let rows = rows(reader, meter, before(from, MARGIN)).map_err(store)?;
         let register = hours::role(&rows, self.register.as_ref());
         if let (Some(wanted), None, false) = (&self.register, &register, rows.is_empty()) {
             let there: BTreeSet<&str> =
@@ -133,9 +130,9 @@ impl Readings {
     }
 }
 
-/// The rows of all meters from `since` on, joined.
-fn rows(reader: &CollectReader, since: Time) -> Result<BTreeMap<(MeterId, Hour), HourRow>, StoreError> {
-    let mut rows: BTreeMap<(MeterId, Hour), HourRow> = BTreeMap::new();
+/// The rows of a meter from `since` on, joined.
+fn rows(reader: &CollectReader, meter: MeterId, since: Time) -> Result<BTreeMap<Hour, HourRow>, StoreError> {
+    let mut rows: BTreeMap<Hour, HourRow> = BTreeMap::new();
     for block in reader.newest_first(Stream::Readings) {
         let block = block?;
         // A row is stored after its hour, but for an orderly stop shortly before.
@@ -144,29 +141,32 @@ fn rows(reader: &CollectReader, since: Time) -> Result<BTreeMap<(MeterId, Hour),
         }
         for record in block.body.decode().into_iter().flatten().flatten() {
             if let Record::Hour(row) = record
+                && row.meter == meter
                 && row.boundary.time() >= since
             {
-                add(&mut rows, *row);
+                // A row joined with itself has its offsets snapped.
+                let joined = join(rows.get(&row.boundary).unwrap_or(&row), &row);
+                rows.insert(row.boundary, joined.unwrap_or(*row));
             }
         }
     }
     Ok(rows)
 }
 
-fn add(rows: &mut BTreeMap<(MeterId, Hour), HourRow>, row: HourRow) {
-    let key = (row.meter, row.boundary);
-    // A row joined with itself has its offsets snapped.
-    let joined = join(rows.get(&key).unwrap_or(&row), &row);
-    rows.insert(key, joined.unwrap_or(row));
-}
-
-/// The meters that the collector remembers.
-fn remembered(reader: &CollectReader) -> Result<Vec<MeterId>, StoreError> {
-    let mut meters = Vec::new();
+/// The meters that the collector remembers, and those of the newest rows.
+fn remembered(reader: &CollectReader) -> Result<BTreeSet<MeterId>, StoreError> {
+    let mut meters = BTreeSet::new();
     for part in [Part::Meters, Part::MetersSince] {
         let bytes = reader.part(part)?.unwrap_or_default();
         meters
             .extend(read_meters(&bytes).filter_map(|entry| entry.meter.to_string().parse::<MeterId>().ok()));
+    }
+    for block in reader.newest_first(Stream::Readings).take(NEWEST) {
+        for record in block?.body.decode().into_iter().flatten().flatten() {
+            if let Record::Hour(row) = record {
+                meters.insert(row.meter);
+            }
+        }
     }
     Ok(meters)
 }
