@@ -352,11 +352,8 @@ impl Recipient {
     }
 
     fn of_file(contact: &config::Contact) -> Self {
-        let hash = Sha256::new().chain_update(b"contact of the file ").chain_update(contact.name.as_str());
-        let mut id = [0; 16];
-        id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
         Self {
-            id: Id::from_random(u128::from_be_bytes(id)),
+            id: id_of(&contact.name),
             email: Personal::from(contact.email.mailbox().to_string()),
             language: match contact.language {
                 config::Language::Fi => Language::Fi,
@@ -370,6 +367,15 @@ impl Recipient {
             valid_until: None,
         }
     }
+}
+
+/// The id that a contact of the local file has in mails and records.
+#[must_use]
+pub fn id_of(name: &config::Name) -> Id {
+    let hash = Sha256::new().chain_update(b"contact of the file ").chain_update(name.as_str());
+    let mut id = [0; 16];
+    id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    Id::from_random(u128::from_be_bytes(id))
 }
 
 fn rules_of(rules: &messages::config::Rules) -> Rules {

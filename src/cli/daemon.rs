@@ -37,6 +37,11 @@ pub(super) struct Run {
 }
 
 const AFTER_HELP: &str = "\
+Examples:
+  systemctl start vesigate.target                  # collect and deliver, as two users
+  vesigate run --config gateway.toml               # both in one process, by hand
+  vesigate collect --log info,vesigate::receiver=debug
+
 Signals: SIGTERM and SIGINT stop in order (what was heard is stored), SIGHUP loads the configuration again.
 
 Exit codes: 0 stopped in order, 1 something failed that a restart may mend, 2 the configuration is wrong";

@@ -1,13 +1,25 @@
 //! The command line. One file per subcommand; this one only says which there are.
 
+mod alarms;
+mod backup;
 mod check;
 mod commission;
+mod common;
 mod daemon;
 mod decode;
+mod diagnose;
+mod export;
+mod generate;
 mod harden;
 mod keys;
+mod known;
 mod log;
+mod meters;
+mod outbox;
+mod readings;
 mod receivers;
+mod record;
+mod replay;
 mod scan;
 mod status;
 
@@ -53,6 +65,19 @@ enum Command {
     Status(status::Status),
     Scan(scan::Scan),
     Commission(commission::Commission),
+    Meters(meters::Meters),
+    Readings(readings::Readings),
+    Alarms(alarms::Alarms),
+    Outbox(outbox::Outbox),
+    Export(export::Export),
+    Backup(backup::Backup),
+    Restore(backup::restore::Restore),
+    Replace(backup::restore::Replace),
+    Record(record::Record),
+    Replay(replay::Replay),
+    Diagnose(diagnose::Diagnose),
+    Completions(generate::Completions),
+    Man(generate::Man),
     Check(check::Check),
     Receivers(receivers::Receivers),
     Keys(keys::Keys),
@@ -83,6 +108,19 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(status) => status.run(),
         Command::Scan(scan) => scan.run(),
         Command::Commission(commission) => commission.run(),
+        Command::Meters(meters) => meters.run(),
+        Command::Readings(readings) => readings.run(),
+        Command::Alarms(alarms) => alarms.run(),
+        Command::Outbox(outbox) => outbox.run(),
+        Command::Export(export) => export.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Replace(replace) => replace.run(),
+        Command::Record(record) => record.run(),
+        Command::Replay(replay) => replay.run(),
+        Command::Diagnose(diagnose) => diagnose.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         Command::Check(check) => check.run(),
         Command::Receivers(receivers) => receivers.run(),
         Command::Keys(keys) => keys.run(),

@@ -7,6 +7,8 @@ pub mod deliver;
 pub mod identity;
 pub mod nudge;
 pub mod questions;
+pub mod reports;
+pub mod tap;
 
 use std::path::PathBuf;
 use std::sync::Arc;

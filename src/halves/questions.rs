@@ -87,6 +87,13 @@ pub enum OfCollect {
     },
     /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, before it is done.
     Reload,
+    /// Which telegrams were heard, as they came? Kept from the first question on, while questions go on coming. Answer:
+    /// [`TapPage`](super::tap::TapPage).
+    Tap {
+        /// The `next` of the page before; absent to begin.
+        #[serde(default)]
+        after: Option<u64>,
+    },
     /// Which blocks wait in memory because the disk cannot be written? Answer: a list of [`InMemory`].
     InMemory,
 }
@@ -99,6 +106,13 @@ pub enum OfDeliver {
     Status,
     /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, before it is done.
     Reload,
+    /// Which episodes, alarms and mails are there? Answer: [`AlarmReport`](super::reports::AlarmReport).
+    Alarms {
+        /// Those that go on or wait, and what has happened since then.
+        since: Time,
+    },
+    /// How do the streams stand? Answer: a list of [`StreamReport`](super::reports::StreamReport).
+    Outbox,
     /// Send a parked batch again. Answer: nothing.
     Unpark {
         /// Of which stream.

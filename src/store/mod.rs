@@ -9,12 +9,14 @@
 //! and never to another content.
 
 mod aside;
+mod backup;
 mod block;
 mod collect;
 mod deliver;
 mod erase;
 mod error;
 mod freeing;
+mod inspect;
 mod look;
 mod reader;
 mod reserve;
@@ -28,10 +30,15 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{check_copy, forget_documents, renew};
 pub use block::{Block, NewBlock};
 pub use collect::{Anchor, CollectStore, Commit, Part, SealedFrame, Unplaced};
-pub use deliver::{Cursor, DeliverStore, Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
+pub use deliver::{
+    AlarmLists, Cursor, DeliverReader, DeliverStore, DeliverView, Desk, DeskCounts, KnownEpisode, MailState,
+    QueuedMail, RaisedAlarm,
+};
 pub use error::StoreError;
+pub use inspect::{Gap, GapReason, NewestFirst, Standing};
 pub use look::{Space, look_over_collect, look_over_deliver, space};
 pub use reader::CollectReader;
 pub use stream::nonce;

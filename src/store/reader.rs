@@ -14,7 +14,7 @@ use super::{Anchor, Block, StoreError, sqlite, stream};
 /// Reads the receiving half's store.
 #[derive(Debug)]
 pub struct CollectReader {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     identity: Identity,
     /// What the other half has not noticed yet.

@@ -13,7 +13,7 @@ use super::tls::{TlsFault, pem};
 use crate::config::{ClientCertificate, Credentials, SecretSource};
 
 /// The renewed pair that is to be used: private key and certificates in one file, so that they change together.
-pub(super) const RENEWED: &str = "broker.pem";
+pub const RENEWED: &str = "broker.pem";
 /// The one before, for a broker that does not take the newest.
 pub(super) const FORMER: &str = "broker.former.pem";
 

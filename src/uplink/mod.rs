@@ -25,6 +25,7 @@ use std::rc::Rc;
 use messages::seal::SecretKey;
 use tokio_util::sync::CancellationToken;
 
+pub use identity::RENEWED;
 pub use mqtt::Fault;
 pub use shared::{Shared, Signals};
 pub use tls::Calendar;

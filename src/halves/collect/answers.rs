@@ -27,6 +27,14 @@ impl Half {
                 self.daemon.reload.notify_one();
                 return Answer::of(&());
             }
+            OfCollect::Tap { after } => {
+                let now = self.daemon.world.clock.uptime();
+                return Answer::of(
+                    &self
+                        .tap
+                        .page(after, now, &self.receivers.names(), |at| self.collector.calendar().place(at)),
+                );
+            }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
             OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
             OfCollect::KeysCompare { keys } => self.compare(&keys).map(|done| Answer::of(&done)),

@@ -22,6 +22,7 @@ use wmbus::Frame;
 use super::control::{self, Asked};
 use super::nudge::{Ear, News, Told, say};
 use super::questions::OfCollect;
+use super::tap::Tap;
 use super::{Daemon, Fatal};
 use crate::collector::codes::Thresholds;
 use crate::collector::open::{Reception, Via};
@@ -71,6 +72,8 @@ struct Half {
     ring: watch::Receiver<Ring>,
     receivers: Receivers,
     problems: Problems,
+    /// Somebody records what is heard.
+    tap: Tap,
     source: Source,
     started: Uptime,
     /// When the clock was last found right.
@@ -138,6 +141,7 @@ impl Half {
             ring: writer.ring(),
             receivers: Receivers::new(telegrams),
             problems: Problems::default(),
+            tap: Tap::new(clock.speed()),
             synchronised: None,
             unplaced: 0,
             guess_at: started,
@@ -175,6 +179,7 @@ impl Half {
                     tick = Box::pin(async { clock.sleep(TICK).await });
                     self.pulse.beat();
                     self.collector.tick(clock.uptime());
+                    self.tap.tick(clock.uptime());
                     self.forget_staged(clock.uptime());
                     self.look();
                 }
@@ -216,12 +221,18 @@ impl Half {
         let via = Via { receiver: Some(*receiver), link_mode: frame.link_mode };
         let reception = Reception { at, rssi: frame.rssi_dbm, via };
         let checked = match frame.crcs {
-            LinkCrcs::Removed => return self.collector.hear(&frame.bytes, reception),
+            LinkCrcs::Removed => {
+                self.tap.keep(&frame.bytes, at, frame.rssi_dbm, *receiver);
+                return self.collector.hear(&frame.bytes, reception);
+            }
             LinkCrcs::FormatA => Frame::format_a(&frame.bytes),
             LinkCrcs::FormatB => Frame::format_b(&frame.bytes),
         };
         match checked {
-            Ok(bare) => self.collector.hear(bare.bytes(), reception),
+            Ok(bare) => {
+                self.tap.keep(bare.bytes(), at, frame.rssi_dbm, *receiver);
+                self.collector.hear(bare.bytes(), reception);
+            }
             Err(_) => self.collector.hear_damaged(),
         }
     }
@@ -312,7 +323,8 @@ impl Half {
 }
 
 /// What the collector needs of the configuration.
-fn settings(config: &Config, list: config::MeterList) -> Settings {
+#[must_use]
+pub fn settings(config: &Config, list: config::MeterList) -> Settings {
     let collect = &config.collect;
     let thresholds: BTreeMap<_, _> = CODES
         .iter()

@@ -5,6 +5,7 @@ use messages::event::ProblemKind;
 use super::Half;
 use crate::halves::control::Answer;
 use crate::halves::questions::OfDeliver;
+use crate::halves::reports::{self, AlarmReport};
 use crate::health::status::DeliverStatus;
 
 impl Half {
@@ -15,6 +16,16 @@ impl Half {
             OfDeliver::Reload => {
                 self.daemon.reload.notify_one();
                 Answer::of(&())
+            }
+            OfDeliver::Alarms { since } => {
+                let report = AlarmReport::read(self.shared.store.borrow().view(), *since);
+                report.map_or_else(|error| Answer::Refused(error.to_string()), |report| Answer::of(&report))
+            }
+            OfDeliver::Outbox => {
+                let (store, uplink) = (self.shared.store.borrow(), self.shared.status.borrow());
+                let streams = reports::streams(self.reader.as_ref(), Some(store.view()), uplink.as_ref());
+                streams
+                    .map_or_else(|error| Answer::Refused(error.to_string()), |streams| Answer::of(&streams))
             }
             OfDeliver::Unpark { stream, seq } => {
                 let asked = self.uplink.as_ref().is_some_and(|uplink| uplink.unpark.ask(*stream, *seq));

@@ -15,13 +15,7 @@ impl CollectStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn part(&self, part: Part) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self
-            .connection
-            .query_row("SELECT crc, body FROM checkpoint WHERE part = ?1", [part.name()], |row| {
-                Ok((row.get::<_, u32>(0)?, row.get::<_, Vec<u8>>(1)?))
-            })
-            .optional()?;
-        Ok(row.filter(|(crc, body)| *crc == checksum_of(body)).map(|(_, body)| body))
+        part_of(&self.connection, part)
     }
 
     /// The anchor of a start of the machine.
@@ -56,12 +50,7 @@ impl CollectStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn sealed_meters(&self) -> Result<Vec<(Meter, u64)>, StoreError> {
-        let mut statement = self.connection.prepare("SELECT meter, count(*) FROM sealed GROUP BY meter")?;
-        let rows = statement.query_map([], |row| {
-            let meter = Meter::from_link(row.get::<_, [u8; 8]>(0)?);
-            Ok((meter, row.get::<_, i64>(1)?.cast_unsigned()))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        sealed_meters(&self.connection)
     }
 
     /// The sealed frames of a meter, oldest first.
@@ -97,4 +86,24 @@ pub(in crate::store) fn anchor(connection: &Connection, boot: &str) -> Result<Op
             Ok(Anchor { boot: boot.to_owned(), uptime: Uptime(uptime), utc_ms: row.get(1)? })
         });
     Ok(anchor.optional()?)
+}
+
+/// What the collector remembered.
+pub(in crate::store) fn part_of(connection: &Connection, part: Part) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = connection
+        .query_row("SELECT crc, body FROM checkpoint WHERE part = ?1", [part.name()], |row| {
+            Ok((row.get::<_, u32>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })
+        .optional()?;
+    Ok(row.filter(|(crc, body)| *crc == checksum_of(body)).map(|(_, body)| body))
+}
+
+/// Meters with sealed frames, and how many each has.
+pub(in crate::store) fn sealed_meters(connection: &Connection) -> Result<Vec<(Meter, u64)>, StoreError> {
+    let mut statement = connection.prepare("SELECT meter, count(*) FROM sealed GROUP BY meter")?;
+    let rows = statement.query_map([], |row| {
+        let meter = Meter::from_link(row.get::<_, [u8; 8]>(0)?);
+        Ok((meter, row.get::<_, i64>(1)?.cast_unsigned()))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -5,15 +5,17 @@ use messages::batch::{Epoch, Record, Seq};
 use messages::config::{GatewayConfig, MeterConfig};
 use messages::{Id, MeterId, Time};
 use rusqlite::types::FromSql;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
 use super::{DeliverStore, document, gateway_config, mails_block};
 use crate::store::{StoreError, sqlite, stream};
 
 mod episodes;
+mod lists;
 mod mails;
 
 pub use episodes::{KnownEpisode, RaisedAlarm};
+pub use lists::AlarmLists;
 pub use mails::{MailState, QueuedMail};
 
 /// The alarm side's part of the store, for the length of one transaction.
@@ -241,14 +243,24 @@ impl Desk<'_> {
         values: impl rusqlite::Params,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<Option<T>>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.transaction.prepare_cached(sql)?;
-        let mut rows = statement.query(values)?;
-        let mut list = Vec::new();
-        while let Some(row) = rows.next()? {
-            list.extend(read(row)?);
-        }
-        Ok(list)
+        list(&self.transaction, sql, values, read)
     }
+}
+
+/// Rows that cannot be read are left out.
+fn list<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<Option<T>>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        list.extend(read(row)?);
+    }
+    Ok(list)
 }
 
 fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {

@@ -4,6 +4,7 @@ mod desk;
 mod memory;
 mod recover;
 mod uplink;
+mod view;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,9 @@ use super::sqlite::{self, Migrations};
 use super::trouble::Trouble;
 use super::{Block, NewBlock, StoreError, stream};
 
-pub use desk::{Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
+pub use desk::{AlarmLists, Desk, DeskCounts, KnownEpisode, MailState, QueuedMail, RaisedAlarm};
 pub use uplink::Cursor;
+pub use view::{DeliverReader, DeliverView};
 
 pub(super) const MIGRATIONS: Migrations = &[include_str!("../migrations/deliver-1.sql")];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use messages::batch::{Body, Epoch, Record, Seq, Stream};
 use messages::{Id, MeterId, Time};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{DeliverStore, unwritable};
 use crate::store::{NewBlock, StoreError, freeing, sqlite, stream};
@@ -26,18 +26,7 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn cursor(&self, stream: Stream) -> Result<Option<Cursor>, StoreError> {
-        let row: Option<(String, i64, i64)> = self
-            .connection
-            .query_row(
-                "SELECT epoch, seq, generation FROM cursor WHERE stream = ?1",
-                [stream.as_str()],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-            )
-            .optional()?;
-        Ok(row.and_then(|(epoch, seq, generation)| {
-            let seq = Seq::new(seq.cast_unsigned());
-            Some(Cursor { epoch: epoch.parse().ok()?, seq, generation: generation.cast_unsigned() })
-        }))
+        cursor(&self.connection, stream)
     }
 
     /// Notes how far the portal has the streams. What is acknowledged of the stream `mails` is freed by that.
@@ -70,12 +59,7 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn parked(&self, stream: Stream, epoch: Epoch) -> Result<BTreeMap<Seq, String>, StoreError> {
-        let mut statement =
-            self.connection.prepare("SELECT seq, reason FROM parked WHERE stream = ?1 AND epoch = ?2")?;
-        let rows = statement.query_map([stream.as_str(), &epoch.to_string()], |row| {
-            Ok((Seq::new(row.get::<_, i64>(0)?.cast_unsigned()), row.get(1)?))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        parked(&self.connection, stream, epoch)
     }
 
     /// Parks a block; with no reason, no longer.
@@ -169,6 +153,33 @@ impl DeliverStore {
         let before = Seq::new(seq.number().saturating_sub(1));
         Ok(self.blocks(before, 1)?.into_iter().find(|block| block.seq == seq))
     }
+}
+
+/// How far the portal has a stream.
+pub(super) fn cursor(connection: &Connection, stream: Stream) -> Result<Option<Cursor>, StoreError> {
+    let row: Option<(String, i64, i64)> = connection
+        .query_row("SELECT epoch, seq, generation FROM cursor WHERE stream = ?1", [stream.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    Ok(row.and_then(|(epoch, seq, generation)| {
+        let seq = Seq::new(seq.cast_unsigned());
+        Some(Cursor { epoch: epoch.parse().ok()?, seq, generation: generation.cast_unsigned() })
+    }))
+}
+
+/// Parked blocks of a stream in a numbering.
+pub(super) fn parked(
+    connection: &Connection,
+    stream: Stream,
+    epoch: Epoch,
+) -> Result<BTreeMap<Seq, String>, StoreError> {
+    let mut statement =
+        connection.prepare("SELECT seq, reason FROM parked WHERE stream = ?1 AND epoch = ?2")?;
+    let rows = statement.query_map([stream.as_str(), &epoch.to_string()], |row| {
+        Ok((Seq::new(row.get::<_, i64>(0)?.cast_unsigned()), row.get(1)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use messages::event::{Episode, Standing};
 use messages::reading::Code;
 use messages::{Id, MeterId, Other, Time};
 use rusqlite::{Row, params};
+use serde::{Deserialize, Serialize};
 
 use super::{Desk, parsed, time};
 use crate::store::StoreError;
 
 /// An episode as the receiving half told it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KnownEpisode {
     /// The episode.
     pub episode: Episode,
@@ -18,7 +19,7 @@ pub struct KnownEpisode {
 }
 
 /// An alarm that was raised.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaisedAlarm {
     /// The id of its first episode.
     pub id: Id,
@@ -98,12 +99,7 @@ impl Desk<'_> {
     /// See [`StoreError`].
     pub fn alarm(&self, id: Id) -> Result<Option<RaisedAlarm>, StoreError> {
         let sql = "SELECT id, meter, code, raised FROM alarm WHERE id = ?1";
-        let read = |row: &Row<'_>| {
-            let (id, meter, code) = (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
-            let raised = time(row, 3)?;
-            Ok((|| Some(RaisedAlarm { id: id?, meter: meter?, code: code?, raised: raised? }))())
-        };
-        Ok(self.list(sql, [id.to_string()], read)?.pop())
+        Ok(self.list(sql, [id.to_string()], read_alarm)?.pop())
     }
 
     /// Stores an alarm.
@@ -119,9 +115,9 @@ impl Desk<'_> {
 }
 
 /// The columns that [`read_episode`] takes, in its order.
-const EPISODE: &str = "id, meter, code, started, seen, lasted, standing, alarm";
+pub(super) const EPISODE: &str = "id, meter, code, started, seen, lasted, standing, alarm";
 
-fn read_episode(row: &Row<'_>) -> rusqlite::Result<Option<KnownEpisode>> {
+pub(super) fn read_episode(row: &Row<'_>) -> rusqlite::Result<Option<KnownEpisode>> {
     let (id, meter, code) = (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
     let (started, seen) = (time(row, 3)?, time(row, 4)?);
     let lasted = row.get::<_, i64>(5)?.cast_unsigned();
@@ -146,4 +142,11 @@ fn read_episode(row: &Row<'_>) -> rusqlite::Result<Option<KnownEpisode>> {
         };
         Some(KnownEpisode { episode, alarm })
     })())
+}
+
+/// Takes id, meter, code and when it was raised.
+pub(super) fn read_alarm(row: &Row<'_>) -> rusqlite::Result<Option<RaisedAlarm>> {
+    let (id, meter, code) = (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+    let raised = time(row, 3)?;
+    Ok((|| Some(RaisedAlarm { id: id?, meter: meter?, code: code?, raised: raised? }))())
 }

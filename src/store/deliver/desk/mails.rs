@@ -4,12 +4,13 @@ use messages::mail::MailKind;
 use messages::reading::Code;
 use messages::{Id, MeterId, Span, Time};
 use rusqlite::{Row, params};
+use serde::{Deserialize, Serialize};
 
 use super::{Desk, parsed, time};
 use crate::store::StoreError;
 
 /// A mail to one contact: what it is to be told, and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedMail {
     /// Its Message-ID, without brackets.
     pub message: String,
@@ -44,7 +45,8 @@ pub struct QueuedMail {
 }
 
 /// What became of a mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MailState {
     /// To be sent.
     Waiting,
@@ -164,10 +166,10 @@ impl Desk<'_> {
 }
 
 /// The columns that [`read_mail`] takes, in its order.
-const MAIL: &str = "message, about, meter, code, kind, repeat, contact, from_time, to_time, queued, until, due, \
+pub(super) const MAIL: &str = "message, about, meter, code, kind, repeat, contact, from_time, to_time, queued, until, due, \
                     attempts, server, state, at";
 
-fn read_mail(row: &Row<'_>) -> rusqlite::Result<Option<QueuedMail>> {
+pub(super) fn read_mail(row: &Row<'_>) -> rusqlite::Result<Option<QueuedMail>> {
     let message = row.get(0)?;
     let (about, meter, code) = (parsed(row, 1)?, parsed(row, 2)?, parsed(row, 3)?);
     let (kind, repeat, contact) = (parsed(row, 4)?, row.get(5)?, parsed(row, 6)?);
