@@ -90,7 +90,7 @@ pub enum ArchiveFault {
     /// It would grow beyond all reason.
     #[error("the ZIP would grow to more than {MAX_RATIO} times its size, which no key file does: a ZIP bomb")]
     Bomb,
-    /// Above [`MAX_ENTRY`].
+    /// Above the bound for one entry.
     #[error("the key file in the ZIP is larger than {} MB", MAX_ENTRY / 1_000_000)]
     TooLarge,
     /// The ZIP itself has a password.
