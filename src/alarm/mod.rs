@@ -158,15 +158,16 @@ impl Alarms {
     /// mails to the queue, or whether there is more to read.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`ReadError`] says whose store cannot be used.
     pub fn read(
         &mut self,
         store: &mut DeliverStore,
         reader: &CollectReader,
         now: Option<Time>,
-    ) -> Result<bool, StoreError> {
-        let (epoch, head) = (reader.epoch()?, reader.head(Stream::Events)?);
-        self.meet(store)?;
+    ) -> Result<bool, ReadError> {
+        let theirs = ReadError::Theirs;
+        let (epoch, head) = (reader.epoch().map_err(theirs)?, reader.head(Stream::Events).map_err(theirs)?);
+        self.meet(store).map_err(ReadError::Ours)?;
         let after = match self.cursor {
             Some((known, seq)) if known == epoch && seq <= head => seq,
             // Another store, or a copy: everything is read again, which changes nothing that is known.
@@ -175,12 +176,12 @@ impl Alarms {
         if after == head {
             return Ok(false);
         }
-        let blocks = reader.blocks(Stream::Events, after, BLOCKS_AT_ONCE)?;
+        let blocks = reader.blocks(Stream::Events, after, BLOCKS_AT_ONCE).map_err(theirs)?;
         // Damaged blocks are left out, so that the last one read may be far behind what was looked at.
         let window = u64::try_from(BLOCKS_AT_ONCE).unwrap_or(u64::MAX);
         let passed = Seq::new(after.number().saturating_add(window).min(head.number()));
         let last = blocks.last().map_or(passed, |block| block.seq);
-        self.take(store, Some((epoch, last)), &blocks, now)?;
+        self.take(store, Some((epoch, last)), &blocks, now).map_err(ReadError::Ours)?;
         Ok(true)
     }
 
@@ -366,6 +367,17 @@ impl Alarms {
             }
         }
     }
+}
+
+/// Why the receiving half's records cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Its store cannot be read.
+    #[error(transparent)]
+    Theirs(StoreError),
+    /// Ours cannot be used.
+    #[error(transparent)]
+    Ours(StoreError),
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use crate::halves::control::AskError;
 use crate::health::status::CollectStatus;
 use crate::keyring::{Keyring, Selector};
 
+/// So many seconds after the start it says little that no meter was heard.
+const WARMING_UP: u64 = 120;
 /// So many meters are named; of more, how many there are.
 const NAMED: usize = 5;
 
@@ -100,6 +102,7 @@ pub(super) fn meters(
     let wrong: Vec<_> =
         wrong.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let verdict = match (meters.opened, wrong.is_empty()) {
+        (0, _) if collect.uptime_s < WARMING_UP => Verdict::Doubtful,
         (0, _) => Verdict::Bad,
         (_, false) => Verdict::Doubtful,
         (_, true) => Verdict::Good,

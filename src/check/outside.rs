@@ -42,9 +42,9 @@ pub(super) async fn broker(
             Ok(probed) => {
                 let works = format!("{place} lets this gateway in, read its documents and write its state");
                 let mut findings = vec![finding(Verdict::Good, works)];
-                if probed.reads_others {
+                if probed.writes_anywhere {
                     let open = format!(
-                        "{place} lets this gateway read other gateways' documents, too: give it the access list of \
+                        "{place} lets this gateway write where it has no business: give it the access list of \
                          config/mosquitto"
                     );
                     findings.push(finding(Verdict::Doubtful, open));

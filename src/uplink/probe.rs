@@ -21,11 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a broker that has us was found to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probed {
-    /// It lets us read what is meant for other gateways, too: its access list is missing.
-    pub reads_others: bool,
+    /// It lets us write where nobody has a reason to: its access list is missing.
+    pub writes_anywhere: bool,
 }
 
-/// Connects, reads our own documents, says that we are stopped, which is true, and tries to read another gateway's.
+/// Connects, reads our own documents, says that we are stopped, which is true, and tries to write where no access list lets
+/// us. (Reading is no test: mosquitto refuses no subscription, it delivers nothing.)
 ///
 /// # Errors
 /// Why the broker would not have us.
@@ -98,34 +99,28 @@ async fn converse(options: Options, gateway: &Gateway) -> Result<Probed, Fault> 
     until(&mut line, |event| matches!(event, Event::Up(_)).then_some(())).await?;
     line.subscribe(Topic::downlink_filters(gateway));
     until(&mut line, |event| matches!(event, Event::Subscribed).then_some(())).await?;
-    let stopped = Message {
-        topic: gateway.topic(Leaf::State).to_string(),
-        payload: json(&State { presence: Presence::Stopped, at: None }),
-        retain: true,
-        content_type: "application/json",
-        properties: Vec::new(),
-    };
-    line.publish((), stopped);
-    let outcome = |event| match event {
-        Event::Outcome((), outcome) => Some(outcome),
-        _ => None,
-    };
-    match until(&mut line, outcome).await? {
+    let stopped = json(&State { presence: Presence::Stopped, at: None });
+    match publish(&mut line, gateway.topic(Leaf::State).to_string(), stopped, true).await? {
         Outcome::Taken | Outcome::Nobody => {}
         Outcome::NotAuthorised => return Err(Fault::PublishRefused),
         Outcome::Refused(reason) => return Err(Fault::NotTaken(reason)),
         Outcome::Unanswered => return Err(Fault::Closed),
     }
-    // A name that nobody is likely to bear: what would come is not looked at.
-    line.subscribe([format!("vesi/1/{}/{}x/config", gateway.utility(), gateway.name())]);
-    match until(&mut line, |event| matches!(event, Event::Subscribed).then_some(())).await {
-        Ok(()) => {
-            line.close().await;
-            Ok(Probed { reads_others: true })
-        }
-        Err(Fault::SubscriptionRefused(_)) => Ok(Probed { reads_others: false }),
-        Err(fault) => Err(fault),
-    }
+    let strange = publish(&mut line, format!("vesi/1/{gateway}/probe"), Vec::new(), false).await;
+    let writes_anywhere = matches!(strange, Ok(Outcome::Taken | Outcome::Nobody));
+    line.close().await;
+    Ok(Probed { writes_anywhere })
+}
+
+async fn publish(
+    line: &mut Line<()>,
+    topic: String,
+    payload: Vec<u8>,
+    retain: bool,
+) -> Result<Outcome, Fault> {
+    let content_type = "application/json";
+    line.publish((), Message { topic, payload, retain, content_type, properties: Vec::new() });
+    until(line, |event| if let Event::Outcome((), outcome) = event { Some(outcome) } else { None }).await
 }
 
 async fn until<T>(line: &mut Line<()>, mut is: impl FnMut(Event<()>) -> Option<T>) -> Result<T, Fault> {

@@ -68,6 +68,21 @@ fn each_block_is_read_once_across_restarts_and_another_store_from_its_start() {
 }
 
 #[test]
+fn a_receiving_half_whose_store_is_damaged_is_not_taken_for_our_own() {
+    let (mut half, mut collect) = (Half::new(ruled()), Collect::new());
+    collect.write(Stream::Events, Record::Episode(leak(60, Standing::Active)));
+    for entry in std::fs::read_dir(collect.directory.path().join("store")).unwrap() {
+        let path = entry.unwrap().path();
+        let length = std::fs::metadata(&path).unwrap().len();
+        std::fs::write(path, vec![0xA5; usize::try_from(length).unwrap()]).unwrap();
+    }
+    let reader = CollectReader::open(collect.directory.path());
+    let reader = reader.as_ref().unwrap_or(&collect.reader);
+    let read = half.alarms.read(&mut half.store, reader, Some(at(LONG)));
+    assert!(matches!(read, Err(ReadError::Theirs(_))), "{read:?}");
+}
+
+#[test]
 fn the_mail_says_how_much_runs_at_least_by_the_newest_hour_with_the_code() {
     let (mut half, mut collect) = (Half::new(ruled()), Collect::new());
     collect.write(Stream::Readings, row(LONG - 3600, "7.9 l/h", &[Code::Leak]));

@@ -22,7 +22,7 @@ use super::control::{self, Asked, ask};
 use super::nudge::{Ear, News};
 use super::questions::{InMemory, OfCollect, OfDeliver};
 use super::{Daemon, Fatal, identity};
-use crate::alarm::Alarms;
+use crate::alarm::{Alarms, ReadError};
 use crate::config::{Acknowledge, Config, MeterList};
 use crate::health::clock::{Calendar, Source};
 use crate::health::metrics;
@@ -269,8 +269,7 @@ impl Half {
         let version = match opened {
             Ok(version) => version,
             Err(error) => {
-                self.reader = None;
-                self.unread = Some(error.to_string());
+                self.cannot_read(&error);
                 return Ok(());
             }
         };
@@ -287,10 +286,20 @@ impl Half {
                     self.shared.news.notify_one();
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(ReadError::Theirs(error)) => {
+                    self.cannot_read(&error);
+                    return Ok(());
+                }
+                Err(ReadError::Ours(error)) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// The receiving half sees to its store; it is opened again in the next turn.
+    fn cannot_read(&mut self, error: &StoreError) {
+        self.reader = None;
+        self.unread = Some(error.to_string());
     }
 
     fn open_reader(&mut self) -> Result<Option<&CollectReader>, StoreError> {

@@ -1,0 +1,92 @@
+//! `vesigate check`: what it finds while nothing runs, while the gateway runs, and when something is wrong.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use emulator::town::Town;
+use hil_tests::clock::START;
+use hil_tests::{Broker, Gateway, Half, Mood, Portal, Site, SmtpServer};
+use serde_json::Value;
+
+const ACL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/mosquitto/vesi.acl");
+
+/// The findings, and the exit code.
+async fn check(site: &Site) -> (Vec<Value>, Option<i32>) {
+    let output = site.vesigate(&["check", "--json"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    eprintln!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), output.status.code())
+}
+
+/// The worst of an area, with its text.
+fn worst(findings: &[Value], area: &str) -> (String, String) {
+    let rank = |finding: &&Value| {
+        ["good", "skipped", "doubtful", "bad"].iter().position(|word| finding["verdict"] == *word)
+    };
+    let worst = findings.iter().filter(|finding| finding["area"] == area).max_by_key(rank);
+    let worst = worst.unwrap_or_else(|| panic!("nothing about {area}"));
+    let word = |key: &str| worst[key].as_str().unwrap().to_owned();
+    (word("verdict"), word("text"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_run_is_tried_and_what_runs_is_asked() {
+    let broker = Broker::with(None, &format!("allow_anonymous true\nacl_file {ACL}\n")).await;
+    let portal = Portal::connect(&broker);
+    portal.listens().await;
+    let mail = SmtpServer::start();
+    let site = Site::fast(60);
+    let town = Town::new(2, 4, START * 1000);
+    site.settle(&town, &[&broker.uplink(""), &mail.mail_section("")]).await;
+
+    let (findings, code) = check(&site).await;
+    for area in ["configuration", "files", "receiver", "disk", "broker", "mail"] {
+        assert_eq!(worst(&findings, area).0, "good", "{area}");
+    }
+    let (verdict, text) = worst(&findings, "meters");
+    assert!(verdict == "good" && text.contains("2 keys"), "{text}");
+    assert_eq!(worst(&findings, "halves").0, "doubtful");
+    assert!(mail.received().is_empty());
+    let clock = worst(&findings, "clock").0;
+    assert_eq!(code, Some(i32::from(clock == "bad")), "nothing else is bad");
+
+    let gateway = Gateway::start(&site, Half::Both).await;
+    gateway.listens().await;
+    let mut air = site.play(town);
+    air.hear(9).await;
+    gateway.reports("collect", "opened meters", |status| status["meters"]["opened"] == 2).await;
+    gateway.reports("deliver", "a line", |status| status["uplink"]["connected"] == true).await;
+    let (findings, code) = check(&site).await;
+    for area in ["halves", "receiver", "clock", "store", "mail"] {
+        assert_eq!(worst(&findings, area).0, "good", "{area}");
+    }
+    assert!(worst(&findings, "broker").1.contains("connected"));
+    assert_eq!(code, Some(0));
+    air.stop().await;
+    assert!(gateway.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_thing_that_is_wrong_is_named_with_what_to_do() {
+    let mut broker = Broker::start().await;
+    let mail = SmtpServer::start();
+    let site = Site::fast(60);
+    site.configure(&[&broker.uplink(""), &mail.mail_section("")]);
+    let (findings, _) = check(&site).await;
+    let (verdict, text) = worst(&findings, "broker");
+    assert!(verdict == "doubtful" && text.contains("access list"), "{text}");
+    assert!(worst(&findings, "meters").1.contains("vesigate keys import"));
+
+    broker.kill().await;
+    mail.mood(Mood::Greets(421));
+    site.dongle.unplug().await;
+    std::fs::remove_file(site.dongle.link()).unwrap();
+    let (findings, code) = check(&site).await;
+    for (area, words) in [("broker", "nothing listens"), ("mail", "421"), ("receiver", "not there")] {
+        let (verdict, text) = worst(&findings, area);
+        assert!(verdict == "bad" && text.contains(words), "{area}: {text}");
+    }
+    assert_eq!(code, Some(1));
+
+    std::fs::write(site.config(), "[gatway]\nname = 3\n").unwrap();
+    let (findings, code) = check(&site).await;
+    assert_eq!((worst(&findings, "configuration").0.as_str(), code), ("bad", Some(1)));
+}
