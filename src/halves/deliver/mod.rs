@@ -279,7 +279,8 @@ impl Half {
         }
         for _ in 0..READS {
             let now = self.shared.now();
-            match self.alarms.read(&mut self.shared.store.borrow_mut(), reader, now) {
+            let read = self.alarms.read(&mut self.shared.store.borrow_mut(), reader, now);
+            match read {
                 Ok(true) => self.shared.news.notify_one(),
                 Ok(false) => {
                     self.version = version;
