@@ -39,6 +39,7 @@ impl Fake {
                         sender.send_replace(serde_json::from_slice(&publish.payload).ok());
                     }
                     Ok(_) => {}
+                    // The broker is away for a while, and it cannot be awaited that it listens again.
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }

@@ -58,6 +58,7 @@ async fn random_kills_lose_nothing_and_double_nothing() {
         town.residents().iter().map(|one| one.meter.address().to_string().parse().unwrap()).collect();
     let air = scene.site.play(town);
     for kill in 0..kills {
+        // No event is awaited: the moment of the next kill is what is left to chance.
         sleep(Duration::from_millis(300 + chance.below(1500))).await;
         let what = scene.disturb(&mut chance).await;
         let which = scene.kill(&mut chance).await;

@@ -164,7 +164,7 @@ impl Session {
             certificate_expires: self.renewal.expires(),
             parked: self.parked(),
         };
-        *self.shared.status.borrow_mut() = Some(status);
+        self.shared.status.send_replace(Some(status));
     }
 
     /// When the oldest block that waits was stored.

@@ -34,7 +34,7 @@ pub struct Shared {
     /// What the uplink has to say to the others.
     pub signals: watch::Sender<Signals>,
     /// How the uplink is.
-    pub status: RefCell<Option<UplinkStatus>>,
+    pub status: watch::Sender<Option<UplinkStatus>>,
 }
 
 /// What the uplink has to say to the others.
@@ -63,7 +63,7 @@ impl Shared {
             in_memory: Cell::new(false),
             thresholds: RefCell::default(),
             signals: watch::Sender::new(Signals::default()),
-            status: RefCell::default(),
+            status: watch::Sender::default(),
         }
     }
 

@@ -261,16 +261,8 @@ pub(crate) async fn it_stops_when_told_and_when_nobody_takes_telegrams(kind: &Ki
     let mut receiver = site.receiver();
     receiver.ready().await;
     drop(receiver.telegrams);
-    let (task, hear) = (receiver.task, async {
-        loop {
-            site.hear([1]).await;
-            time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    tokio::select! {
-        ended = task => ended.unwrap(),
-        () = hear => {}
-    }
+    site.hear([1]).await;
+    receiver.task.await.unwrap();
 }
 
 /// The tests of one [`Kind`].

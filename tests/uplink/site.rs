@@ -132,14 +132,11 @@ impl Running {
 
     /// Waits until the uplink's status is as wanted.
     pub async fn until(&self, wanted: impl Fn(&UplinkStatus) -> bool) -> UplinkStatus {
-        let end = tokio::time::Instant::now() + Duration::from_secs(90);
-        loop {
-            let status = self.shared.status.borrow().clone();
-            if let Some(status) = status.as_ref().filter(|status| wanted(status)) {
-                return status.clone();
-            }
-            assert!(tokio::time::Instant::now() < end, "never came: {status:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut told = self.shared.status.subscribe();
+        let wanted = told.wait_for(|status| status.as_ref().is_some_and(&wanted));
+        match tokio::time::timeout(Duration::from_secs(90), wanted).await {
+            Ok(status) => status.unwrap().clone().unwrap(),
+            Err(_) => panic!("never came: {:?}", self.shared.status.borrow()),
         }
     }
 }

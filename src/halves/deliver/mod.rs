@@ -421,7 +421,7 @@ impl Half {
         }
         if (&before.uplink, &before.home_assistant) != (&self.config.uplink, &self.config.home_assistant) {
             self.stop_uplink().await;
-            self.shared.status.replace(None);
+            self.shared.status.send_replace(None);
             if let Err(fatal) = self.start_uplink() {
                 warn!("{fatal}");
             }
