@@ -26,13 +26,13 @@ impl Config {
         }
     }
 
+    fn check_list(&self) -> Vec<Problem> {
+        let loaded = self.meter_list.as_ref().map(|path| MeterList::load(path, &self.contacts));
+        loaded.and_then(Result::err).unwrap_or_default()
+    }
+
     fn check_collect(&self, credentials: &Credentials) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if let Some(path) = &self.meter_list
-            && let Err(found) = MeterList::load(path, &self.contacts)
-        {
-            problems.extend(found);
-        }
+        let mut problems = self.check_list();
         // Without a keyring the seal key may still have to be made, which is not for a check to do.
         if self.keys.file.exists()
             && let Err(error) = self.keys.seal(credentials)
@@ -47,7 +47,8 @@ impl Config {
     }
 
     fn check_deliver(&self, credentials: &Credentials) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        // Its contacts are mailed.
+        let mut problems = self.check_list();
         if !self.gateway.zone.is_known() {
             problems.push(self.problem(
                 "gateway.zone",

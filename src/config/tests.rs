@@ -338,6 +338,7 @@ fn each_half_checks_the_files_it_needs() {
     assert_eq!(
         keys(Half::Deliver),
         [
+            "id",
             "uplink.password_file",
             "mail.password_file",
             "uplink.tls.key",
