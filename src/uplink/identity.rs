@@ -69,7 +69,15 @@ impl Facts {
 }
 
 impl KeyKind {
-    fn of(key: &SubjectPublicKeyInfo<'_>) -> Self {
+    /// The kind that a new key is made of where this one is in use.
+    pub(super) const fn made(self) -> Self {
+        match self {
+            Self::Other => Self::P256,
+            kind => kind,
+        }
+    }
+
+    pub(super) fn of(key: &SubjectPublicKeyInfo<'_>) -> Self {
         let algorithm = &key.algorithm;
         if algorithm.algorithm == OID_SIG_ED25519 {
             return Self::Ed25519;
