@@ -222,7 +222,7 @@ impl Session {
             tls,
             login,
             keep_alive: config.keep_alive,
-            will: (self.topic(Leaf::State), json(&State::LAST_WILL)),
+            will: Some((self.topic(Leaf::State), json(&State::LAST_WILL))),
         })
     }
 
