@@ -91,7 +91,9 @@ fn idle(receiver: &config::Receiver, error: &AskError) -> Finding {
         Ok(()) if error.says_it_does_not_run() => {
             (Verdict::Good, format!("{path} is there; collect does not run and cannot try it"))
         }
-        Ok(()) => (Verdict::Skipped, format!("{path} is there; of collect, which has it, is known only: {error}")),
+        Ok(()) => {
+            (Verdict::Skipped, format!("{path} is there; of collect, which has it, is known only: {error}"))
+        }
         Err(io::ErrorKind::NotFound) => {
             (Verdict::Bad, format!("{path} is not there: plug the receiver in, or correct the path"))
         }
@@ -216,7 +218,12 @@ mod tests {
             ring.insert(selector(name), Key::new([7; 16])).unwrap();
         }
         let has = [
-            "00000001", "KAM.00000001", "KAM.00000001.1B.16", "00000002", "KAM.00000002.1B.16", "KAM.00000003",
+            "00000001",
+            "KAM.00000001",
+            "KAM.00000001.1B.16",
+            "00000002",
+            "KAM.00000002.1B.16",
+            "KAM.00000003",
             "KAM.00000003.1B.16",
         ];
         let has_not = ["00000004", "AXI.00000001", "KAM.00000001.1B.07", "AXI.00000003"];

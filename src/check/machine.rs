@@ -86,7 +86,9 @@ fn store(half: &str, found: Result<(), StoreError>) -> Finding {
         ),
         Err(StoreError::Full) => (
             Verdict::Bad,
-            format!("the disk of the store of {half} is full: make room, alarms go out from memory meanwhile"),
+            format!(
+                "the disk of the store of {half} is full: make room, alarms go out from memory meanwhile"
+            ),
         ),
         Err(error @ (StoreError::Unwritable(_) | StoreError::Newer { .. } | StoreError::TooOld { .. })) => {
             (Verdict::Bad, format!("the store of {half}: {error}"))

@@ -174,7 +174,10 @@ fn files(config: &Config, credentials: &Credentials) -> Vec<Finding> {
         }
     }
     found.extend(
-        config.secrets().into_iter().filter_map(|(key, _)| left_to_service(config, credentials, Area::Files, key)),
+        config
+            .secrets()
+            .into_iter()
+            .filter_map(|(key, _)| left_to_service(config, credentials, Area::Files, key)),
     );
     if found.is_empty() {
         found.push(Finding::new(Area::Files, Verdict::Good, "all files that it names can be read"));
@@ -183,12 +186,7 @@ fn files(config: &Config, credentials: &Credentials) -> Vec<Finding> {
 }
 
 /// A finding if a secret whose key begins so can be read by the service only.
-fn left_to_service(
-    config: &Config,
-    credentials: &Credentials,
-    area: Area,
-    keys: &str,
-) -> Option<Finding> {
+fn left_to_service(config: &Config, credentials: &Credentials, area: Area, keys: &str) -> Option<Finding> {
     let secrets = config.secrets().into_iter().filter(|(key, _)| key.starts_with(keys));
     let mut left = secrets.filter_map(|(key, source)| {
         let error = source.read(credentials).err().filter(|error| credentials.leaves_to_service(*error))?;

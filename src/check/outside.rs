@@ -32,10 +32,8 @@ pub(super) async fn broker(
         Ok(deliver) => match &deliver.uplink {
             Some(running) => {
                 let now = deliver.at.map_or_else(|| calendar.now(), Time::unix);
-                let late = deliver
-                    .problems
-                    .iter()
-                    .any(|listed| listed.problem == ProblemKind::CertificateExpiring);
+                let late =
+                    deliver.problems.iter().any(|listed| listed.problem == ProblemKind::CertificateExpiring);
                 let until = running.certificate_expires.map(Time::unix);
                 let shown = until.map(|until| (Certificate { until, late }, now));
                 (vec![running_line(uplink, running, &place, now)], shown)
@@ -82,10 +80,9 @@ fn running_line(uplink: &Uplink, running: &UplinkStatus, place: &str, now: i64) 
             finding(Verdict::Good, format!("connected to {place}, which acknowledges"))
         }
         (true, None) => match running.portal_seen {
-            None => finding(
-                Verdict::Doubtful,
-                format!("connected to {place}; the portal has not answered yet"),
-            ),
+            None => {
+                finding(Verdict::Doubtful, format!("connected to {place}; the portal has not answered yet"))
+            }
             Some(seen) => {
                 let silent = now.saturating_sub(seen.unix()) > SILENT;
                 let verdict = if silent { Verdict::Doubtful } else { Verdict::Good };
@@ -196,9 +193,8 @@ mod tests {
 
     #[test]
     fn a_certificate_is_judged_by_the_rule_of_its_renewal() {
-        let verdict = |days: i64, late| {
-            of_certificate(Certificate { until: NOW + days * 86_400, late }, NOW).verdict
-        };
+        let verdict =
+            |days: i64, late| of_certificate(Certificate { until: NOW + days * 86_400, late }, NOW).verdict;
         assert_eq!(
             [verdict(-1, true), verdict(0, true), verdict(300, false)],
             [Verdict::Bad, Verdict::Doubtful, Verdict::Good]

@@ -141,7 +141,9 @@ impl Credentials {
     pub const fn leaves_to_service(&self, error: SecretError) -> bool {
         let by_others = matches!(
             error,
-            SecretError::Encrypted | SecretError::NotStored | SecretError::Io(io::ErrorKind::PermissionDenied)
+            SecretError::Encrypted
+                | SecretError::NotStored
+                | SecretError::Io(io::ErrorKind::PermissionDenied)
         );
         self.stores.is_some() && by_others
     }
@@ -149,8 +151,7 @@ impl Credentials {
     /// The same of the seal key.
     #[must_use]
     pub const fn leave_seal_to_service(&self, why: SealFault) -> bool {
-        let by_others =
-            matches!(why, SealFault::Encrypted | SealFault::Io(io::ErrorKind::PermissionDenied));
+        let by_others = matches!(why, SealFault::Encrypted | SealFault::Io(io::ErrorKind::PermissionDenied));
         self.stores.is_some() && by_others
     }
 
@@ -272,7 +273,8 @@ mod tests {
         let store = root.path().join("etc/credstore");
         std::fs::create_dir_all(&store).unwrap();
         std::fs::write(store.join("vesigate.mail"), "hunter2").unwrap();
-        std::fs::set_permissions(store.join("vesigate.mail"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(store.join("vesigate.mail"), std::fs::Permissions::from_mode(0o600))
+            .unwrap();
         assert_eq!(read().unwrap().expose_text(), Some("hunter2"));
         std::fs::rename(&store, root.path().join("etc/credstore.encrypted")).unwrap();
         let encrypted = read().unwrap_err();

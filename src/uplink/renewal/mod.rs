@@ -119,10 +119,8 @@ impl Renewal {
             self.turn = 0;
         }
         let identity = (self.turn < found.len()).then(|| found.swap_remove(self.turn))?;
-        self.present = identity
-            .facts
-            .clone()
-            .map(|facts| Rc::new(Present { facts, chain: identity.chain().to_vec() }));
+        self.present =
+            identity.facts.clone().map(|facts| Rc::new(Present { facts, chain: identity.chain().to_vec() }));
         Some(identity)
     }
 }

@@ -268,7 +268,10 @@ fn a_pair_that_was_not_taken_makes_way_and_the_working_one_stays() {
     let mut keys = Vec::new();
     for _ in 0..2 {
         let request = gateway.files().make_request(&present).unwrap();
-        gateway.files().install(&present.key, &request, &signer.sign(&request.pem, NAME, FROM, UNTIL)).unwrap();
+        gateway
+            .files()
+            .install(&present.key, &request, &signer.sign(&request.pem, NAME, FROM, UNTIL))
+            .unwrap();
         present = gateway.candidates(NOW).remove(0);
         keys.push(present.key.clone());
     }
