@@ -44,8 +44,9 @@ const RESTORE_HELP: &str = "\
 Examples:
   sudo systemctl stop vesigate.target
   sudo mv /var/lib/vesigate /var/lib/vesigate.old
-  sudo vesigate restore /media/usb/gw-7.tar --seal-key /var/lib/vesigate.old/keys/seal
-  sudo vesigate restore --without-keys gw-7.tar     # instead, if the seal key is lost
+  sudo vesigate restore /media/usb/gw-7.tar \\
+      --seal-key /var/lib/vesigate.old/keys/seal
+  sudo vesigate restore gw-7.tar --without-keys   # if the seal key is lost
 
 Exit codes: 0 restored, 2 it could not run; what is in the way is named";
 
