@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::common::{
     Colour, Common, Table, Zone, ask_deliver, before, finish, now, open_store, paint, print, print_json,
-    short, span,
+    printable, short, span,
 };
 use super::exit;
 use super::known::{self, Names};
@@ -307,7 +307,7 @@ impl Report {
             text.push_str(&self.mail_table(zone));
         }
         if let Some(reason) = &self.unread {
-            let reason = paint(Colour::Yellow, reason);
+            let reason = paint(Colour::Yellow, &printable(reason));
             text.push_str(&format!("\nAlarms and mails cannot be shown: {reason}\n"));
         }
         text
@@ -363,10 +363,10 @@ impl Report {
                 Some(colour),
             );
             if let Some(due) = mail.due.filter(|_| mail.attempts > 0) {
-                table.below(format!("   tried {} times, again at {}", mail.attempts, zone.minute(due)));
+                table.below(&format!("   tried {} times, again at {}", mail.attempts, zone.minute(due)));
             }
             if let Some(why) = &mail.why {
-                table.below(format!("   {why}"));
+                table.below(&format!("   {why}"));
             }
         }
         table.text()

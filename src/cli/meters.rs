@@ -440,13 +440,13 @@ impl Report {
                 Some(colour),
             );
             if let Some(why) = &line.why {
-                table.below(format!("   {why}"));
+                table.below(&format!("   {why}"));
             }
             if line.sealed > 0 {
-                table.below(format!("   {} frames wait for a key", line.sealed));
+                table.below(&format!("   {} frames wait for a key", line.sealed));
             }
             if line.quarantined > 0 {
-                table.below(format!("   {} readings wait until others agree", line.quarantined));
+                table.below(&format!("   {} readings wait until others agree", line.quarantined));
             }
         }
         let mut text = if self.meters.is_empty() { String::new() } else { table.text() };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::place::{self, Access, Accounts};
+use crate::cli::common::new_file;
 
 /// The name of the entry that says what the others are.
 const MANIFEST: &str = "vesigate-backup.json";
@@ -146,7 +147,7 @@ pub(super) fn pack(
         }
         let access = std::fs::metadata(&source.path).ok().map(|about| accounts.access(&about));
         let copy = workshop.join(format!("packed-{number:02}"));
-        let mut out = place::new_file(&copy).map_err(failed)?;
+        let mut out = new_file(&copy).map_err(failed)?;
         let (bytes, sha256) = copy_summed(from, &mut out).map_err(failed)?;
         let (kind, path) = (source.kind, source.path.clone());
         manifest.files.push(Entry { name, kind, path, bytes, sha256, access });
@@ -156,12 +157,16 @@ pub(super) fn pack(
     let part = beside(to, "part");
     let _ = std::fs::remove_file(&part);
     let written = write(&part, &manifest, &copies).and_then(|()| place::move_new(&part, to));
+    // The stick may be pulled out as soon as this ends.
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let written = written.and_then(|_| File::open(folder)?.sync_all());
     let _ = std::fs::remove_file(&part);
-    written.map(|_| manifest).map_err(failed)
+    written.map(|()| manifest).map_err(failed)
 }
 
 fn write(part: &Path, manifest: &Manifest, copies: &[PathBuf]) -> io::Result<()> {
-    let mut archive = tar::Builder::new(BufWriter::new(place::new_file(part)?));
+    let mut archive = tar::Builder::new(BufWriter::new(new_file(part)?));
     let header = |bytes: u64| {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o600);
@@ -186,7 +191,7 @@ pub(super) fn unpack(from: &Path, into: &Path) -> Result<(Manifest, Vec<PathBuf>
     let mut files = Vec::new();
     let manifest = read(from, |entry, content| {
         let path = into.join(files.len().to_string());
-        let mut out = place::new_file(&path)?;
+        let mut out = new_file(&path)?;
         let sum = copy_summed(content.take(entry.bytes.saturating_add(1)), &mut out)?;
         out.sync_all()?;
         files.push(path);

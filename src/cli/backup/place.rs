@@ -2,15 +2,14 @@
 
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::common::new_file;
 use crate::config::Config;
 use crate::uplink::RENEWED;
 
@@ -126,7 +125,8 @@ pub(super) fn put(from: &Path, to: &Path, mode: u32, owner: Owner) -> io::Result
     let parent = to.parent().unwrap_or_else(|| Path::new("/"));
     make_folder(parent, 0o750, Owner::default())?;
     let above = fs::metadata(parent)?;
-    let (user, group) = (owner.user.unwrap_or(above.uid()), owner.group.unwrap_or(above.gid()));
+    let (user, group) =
+        (owner.user.unwrap_or_else(|| above.uid()), owner.group.unwrap_or_else(|| above.gid()));
     // Before it is in its place: whoever finds it there may use it.
     give(from, user, group, mode)?;
     if move_new(from, to)? == Moved::Copied {
@@ -144,7 +144,7 @@ pub(super) fn make_folder(path: &Path, mode: u32, owner: Owner) -> io::Result<()
     make_folder(parent, 0o755, Owner::default())?;
     fs::DirBuilder::new().mode(0o700).create(path)?;
     let above = fs::metadata(parent)?;
-    own(path, owner.user.unwrap_or(above.uid()), owner.group.unwrap_or(above.gid()))?;
+    own(path, owner.user.unwrap_or_else(|| above.uid()), owner.group.unwrap_or_else(|| above.gid()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     File::open(parent)?.sync_all()
 }
@@ -187,11 +187,6 @@ fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
         return Err(error);
     }
     fs::remove_file(from)
-}
-
-/// A new file for its owner only.
-pub(super) fn new_file(path: &Path) -> io::Result<File> {
-    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Files get `mode`, folders the same with the right to enter.
