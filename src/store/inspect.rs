@@ -118,11 +118,18 @@ pub struct NewestFirst<'a> {
     stream: Stream,
     /// The number of the last row that was read; before the first, above all there can be.
     before: i64,
+    passed_over: u64,
 }
 
 impl<'a> NewestFirst<'a> {
     pub(super) const fn new(connection: &'a Connection, stream: Stream) -> Self {
-        Self { connection, stream, before: i64::MAX }
+        Self { connection, stream, before: i64::MAX, passed_over: 0 }
+    }
+
+    /// How many damaged ones there were so far.
+    #[must_use]
+    pub const fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     fn step(&mut self) -> Result<Option<Block>, StoreError> {
@@ -135,7 +142,9 @@ impl<'a> NewestFirst<'a> {
             self.before = seq;
             match block {
                 Ok(Some(block)) => return Ok(Some(block)),
-                Ok(None) | Err(StoreError::Sqlite(_)) => {}
+                Ok(None) | Err(StoreError::Sqlite(_)) => {
+                    self.passed_over = self.passed_over.saturating_add(1);
+                }
                 Err(error) => return Err(error),
             }
         }
