@@ -201,3 +201,23 @@ impl CollectReader {
         collect::sealed_meters(&self.connection)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::block;
+    use crate::store::{CollectStore, Commit};
+
+    #[test]
+    fn damaged_blocks_are_passed_over_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = CollectStore::open(folder.path()).unwrap();
+        let blocks = [1u8, 2, 3].map(|byte| block(Stream::Readings, &[byte])).to_vec();
+        store.commit(&Commit { blocks, ..Commit::default() }).unwrap();
+        store.connection.execute("UPDATE readings SET body = x'09' WHERE seq = 2", []).unwrap();
+        let reader = CollectReader::open(folder.path()).unwrap();
+        let mut blocks = reader.newest_first(Stream::Readings);
+        let read: Vec<Seq> = blocks.by_ref().map(|block| block.unwrap().seq).collect();
+        assert_eq!((read, blocks.passed_over()), (vec![Seq::new(3), Seq::new(1)], 1));
+    }
+}
