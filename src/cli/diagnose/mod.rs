@@ -187,7 +187,7 @@ fn system() -> String {
     let _ = writeln!(text, "machine: {}", read("/proc/device-tree/model"));
     let _ = writeln!(text, "uptime: {} s", read("/proc/uptime").split('.').next().unwrap_or_default());
     let _ = writeln!(text, "load: {}", read("/proc/loadavg"));
-    let _ = writeln!(text, "{}", lines(read("/proc/meminfo"), &["MemTotal", "MemAvailable", "SwapTotal"]));
+    let _ = writeln!(text, "{}", memory(&read("/proc/meminfo")));
     let _ = writeln!(
         text,
         "clock: {}, synchronised: {}",
@@ -197,6 +197,17 @@ fn system() -> String {
     let _ = writeln!(text, "temperature: {}", read("/sys/class/thermal/thermal_zone0/temp"));
     let _ = writeln!(text, "throttled: {}", read("/sys/devices/platform/soc/soc:firmware/get_throttled"));
     text
+}
+
+/// The lines that matter, rounded: eight digits would be masked as a meter's number.
+fn memory(meminfo: &str) -> String {
+    let rounded = |line: &str| {
+        let (name, rest) = line.split_once(':')?;
+        let kilobytes: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        let wanted = matches!(name, "MemTotal" | "MemAvailable" | "SwapTotal");
+        wanted.then(|| format!("{name}: {}", size(kilobytes.saturating_mul(1024))))
+    };
+    meminfo.lines().filter_map(rounded).collect::<Vec<_>>().join("\n")
 }
 
 fn receivers() -> String {
@@ -337,6 +348,12 @@ impl Report<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_much_memory_there_is_is_not_taken_for_a_meter() {
+        let shown = memory("MemTotal:       16384000 kB\nMemFree: 1 kB\nSwapTotal:             0 kB\n");
+        assert_eq!(Mask::new([]).text(&shown), "MemTotal: 16 GB\nSwapTotal: 0 B");
+    }
 
     #[test]
     fn the_reason_why_a_half_does_not_answer_is_masked_as_its_answer_is() {
