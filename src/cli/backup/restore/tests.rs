@@ -1,6 +1,9 @@
+use messages::config::{MeterConfig, Part};
+
 use super::*;
-use crate::cli::backup::archive::{Kind, Manifest};
+use crate::cli::backup::archive::{Entry, Kind, Manifest};
 use crate::keyring::{Keyring, SealKey};
+use crate::store::{DeliverReader, DeliverStore};
 
 #[test]
 fn a_path_that_climbs_out_of_its_folder_is_not_below_it() {
@@ -47,7 +50,15 @@ impl Scene {
             std::fs::write(&at, content).unwrap();
             sources.push(archive::Source { kind: *kind, path: path.clone(), content: at });
         }
-        let manifest = Manifest {
+        let workshop = self.at("packing");
+        std::fs::create_dir(&workshop).unwrap();
+        let to = self.at("backup.tar");
+        archive::pack(&to, &workshop, Self::manifest(), &sources).unwrap();
+        to
+    }
+
+    fn manifest() -> Manifest {
+        Manifest {
             format: 0,
             vesigate: "0".to_owned(),
             at: messages::Time::from_unix(1_795_603_800).unwrap(),
@@ -55,12 +66,7 @@ impl Scene {
             epochs: Vec::new(),
             with_seal_key: false,
             files: Vec::new(),
-        };
-        let workshop = self.at("packing");
-        std::fs::create_dir(&workshop).unwrap();
-        let to = self.at("backup.tar");
-        archive::pack(&to, &workshop, manifest, &sources).unwrap();
-        to
+        }
     }
 
     fn restore(&self, backup: &Path, keys: &Keys) -> Result<Report, String> {
@@ -112,6 +118,26 @@ fn a_backup_does_not_choose_where_on_a_machine_without_configuration_it_writes()
 #[test]
 fn a_key_that_is_none_and_a_backup_that_would_fill_the_disk_are_refused() {
     let scene = Scene::new();
+    let huge = Entry {
+        name: "00-x".to_owned(),
+        kind: Kind::Config,
+        path: scene.at("x"),
+        bytes: 1 << 50,
+        sha256: String::new(),
+        access: None,
+    };
+    let mut manifest = Scene::manifest();
+    (manifest.format, manifest.files) = (1, vec![huge]);
+    let json = serde_json::to_vec(&manifest).unwrap();
+    let file = scene.at("huge.tar");
+    let mut archive = tar::Builder::new(std::fs::File::create(&file).unwrap());
+    for (name, content) in [("vesigate-backup.json", json.as_slice()), ("00-x", b"x")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len().try_into().unwrap());
+        archive.append_data(&mut header, name, content).unwrap();
+    }
+    archive.into_inner().unwrap();
+    assert!(scene.restore(&file, &same(None)).unwrap_err().contains("is shorter than what it says"));
     let backup = scene.backup(&scene.data(), &[(Kind::DeliverKey, scene.at("x"), &[7; 33])]);
     assert!(scene.restore(&backup, &same(None)).unwrap_err().contains("is no key"));
     assert!(!scene.machine.data.exists());
@@ -151,6 +177,28 @@ fn everything_belongs_to_the_half_that_uses_it_and_the_seal_key_that_was_named_i
         if root {
             assert_eq!(about.uid(), user, "{name}");
         }
+    }
+}
+
+#[test]
+fn documents_that_the_new_key_cannot_open_are_forgotten_so_that_the_portal_sends_them_again() {
+    for has_key in [true, false] {
+        let scene = Scene::new();
+        let store = scene.at("store");
+        let mut deliver = DeliverStore::open(&store).unwrap();
+        let document = MeterConfig { version: 4, part: Part::Live { deliver: None, key: None } };
+        deliver.set_document("KAM.76348799.1B.16".parse().unwrap(), &document).unwrap();
+        let copy = scene.at("copy");
+        DeliverReader::open(&store).unwrap().copy(&copy).unwrap();
+        let content = std::fs::read(copy).unwrap();
+        let mut files = vec![(Kind::DeliverStore, scene.at("d"), content.as_slice())];
+        if has_key {
+            files.push((Kind::DeliverKey, scene.at("k"), &[7; 32]));
+        }
+        let backup = scene.backup(&scene.data(), &files);
+        scene.restore(&backup, &same(None)).unwrap();
+        let restored = DeliverStore::open(&scene.machine.data.join("deliver")).unwrap();
+        assert_eq!(restored.documents().unwrap().len(), usize::from(has_key));
     }
 }
 

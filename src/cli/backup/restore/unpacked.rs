@@ -90,7 +90,10 @@ impl Unpacked<'_> {
                 .map_err(|error| format!("{}: {error}", to.display()))?;
         }
         renew(&collect, &deliver).map_err(|error| format!("a new numbering cannot be begun: {error}"))?;
-        if new_machine {
+        // Whoever has another key cannot open what was sealed to the old one: without the documents the portal sends them
+        // again, sealed to the new one.
+        let deliver_key = self.find(Kind::DeliverKey).is_some() || place::deliver_key(self.config).exists();
+        if new_machine || !deliver_key {
             forget_documents(&deliver).map_err(|error| error.to_string())?;
         }
         Ok((collect, deliver))
