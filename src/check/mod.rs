@@ -68,7 +68,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(area: Area, verdict: Verdict, text: impl Into<String>) -> Self {
+    pub(crate) fn new(area: Area, verdict: Verdict, text: impl Into<String>) -> Self {
         Self { area, verdict, text: text.into() }
     }
 }
@@ -113,6 +113,16 @@ pub async fn run(file: &Path, credentials: &Credentials, clock: &Clock, tell: &m
     for problem in problems.chain(deliver.iter().flat_map(|half| &half.problems)) {
         tell(Finding::new(Area::Halves, Verdict::Bad, problem.text.clone()));
     }
+}
+
+/// Whether the clock is to be trusted.
+pub async fn clock(config: &Config, clock: &Clock) -> Finding {
+    machine::clock(config, clock, None).await
+}
+
+/// Whether the mail server would take mail; none is sent.
+pub async fn mail(config: &Config, credentials: &Credentials) -> Finding {
+    outside::mail(config, credentials).await
 }
 
 fn summary(config: &Config) -> String {

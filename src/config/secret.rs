@@ -29,6 +29,9 @@ impl SecretSource {
     /// # Errors
     /// When it cannot be read, or everybody may read it.
     pub fn read(&self, credentials: &Credentials) -> Result<Secret, SecretError> {
+        if let Some(secret) = credentials.held(self) {
+            return Ok(secret);
+        }
         let path = match self {
             Self::File(path) => path.clone(),
             Self::Credential(name) => credentials.path(name).ok_or(SecretError::NoCredentials)?,
@@ -70,6 +73,12 @@ impl SecretSource {
     }
 }
 
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+}
+
 impl fmt::Debug for SecretSource {
     /// Says of which kind it is only: somebody may have put the secret itself there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,21 +113,34 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The directory in which systemd shows a service its credentials.
+/// The directory in which systemd shows a service its credentials; and secrets that are on no disk yet, to be tried.
 #[derive(Clone, Debug, Default)]
-pub struct Credentials(Option<PathBuf>);
+pub struct Credentials {
+    directory: Option<PathBuf>,
+    held: Vec<(SecretSource, Secret)>,
+}
 
 impl Credentials {
     /// None, or those in `directory`; `main` passes `$CREDENTIALS_DIRECTORY`.
     #[must_use]
     pub const fn new(directory: Option<PathBuf>) -> Self {
-        Self(directory)
+        Self { directory, held: Vec::new() }
+    }
+
+    /// From now on what this source names is this secret, whatever its file holds.
+    pub fn hold(&mut self, source: SecretSource, secret: Secret) {
+        self.held.retain(|(held, _)| *held != source);
+        self.held.push((source, secret));
+    }
+
+    fn held(&self, source: &SecretSource) -> Option<Secret> {
+        self.held.iter().find(|(held, _)| held == source).map(|(_, secret)| secret.clone())
     }
 
     /// Where the credential `name` is, if there are any.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
-        self.0.as_ref().filter(|_| Self::is_name(name)).map(|directory| directory.join(name))
+        self.directory.as_ref().filter(|_| Self::is_name(name)).map(|directory| directory.join(name))
     }
 
     /// Whether `text` can be a credential's name: it cannot leave the directory.
@@ -179,6 +201,14 @@ mod tests {
     fn a_file_that_everybody_may_read_is_refused() {
         let (_directory, credentials, file) = written(0o644, b"hunter2");
         assert_eq!(file.read(&credentials), Err(SecretError::Readable { mode: 0o644 }));
+    }
+
+    #[test]
+    fn a_secret_that_is_held_goes_before_the_file() {
+        let (_directory, mut credentials, file) = written(0o600, b"former");
+        credentials.hold(file.clone(), Secret::from("typed"));
+        credentials.hold(file.clone(), Secret::from("typed again"));
+        assert_eq!(file.read(&credentials).unwrap().expose_text(), Some("typed again"));
     }
 
     #[test]
