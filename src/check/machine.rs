@@ -12,6 +12,9 @@ pub(super) async fn clock(config: &Config, clock: &Clock, collect: Option<&Colle
     if collect.is_some_and(|collect| collect.at.is_some()) {
         return finding(Verdict::Good, "trusted");
     }
+    if Source::of(config.gateway.clock, clock) == Source::Rtc {
+        return finding(Verdict::Good, "battery-backed, says the configuration");
+    }
     if Source::of(config.gateway.clock, clock).is_synchronised().await {
         return finding(Verdict::Good, "set by a time service");
     }

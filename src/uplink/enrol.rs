@@ -35,8 +35,9 @@ impl PortalAddress {
     /// # Errors
     /// [`EnrolError::Address`]
     pub fn parse(text: &str) -> Result<Self, EnrolError> {
-        let text = text.trim().trim_end_matches('/');
+        let text = text.trim();
         let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let text = text.strip_suffix('/').unwrap_or(&text).to_owned();
         let uri: ureq::http::Uri = text.parse().map_err(|_| EnrolError::Address)?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(EnrolError::Address)?;
         let here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");

@@ -191,10 +191,11 @@ const AFTER_HELP: &str = "\
 Examples:
   sudo vesigate setup
   sudo vesigate setup --dry-run --no-uplink --no-mail
-  sudo vesigate setup --yes --portal https://portal.example.org --token-file token.txt --no-mail
-  sudo vesigate setup --yes --receiver /dev/serial/by-id/usb-IMST_iM871A-if00=im871a \\
-      --broker broker.example.org --utility waterworks --name pumphouse-2 --ca ca.pem \\
-      --user waterworks/pumphouse-2 --password-file broker.txt --no-mail
+  sudo vesigate setup --yes --portal https://portal.example.org \\
+      --token-file token.txt --no-mail
+  sudo vesigate setup --yes --receiver /dev/ttyUSB0=im871a --no-mail \\
+      --broker broker.example.org --utility waterworks --name pump-2 \\
+      --ca ca.pem --user waterworks/pump-2 --password-file broker.txt
 
 Exit codes: 0 written, and everything that was tried works; 1 written, but something does not work, or it was not
 wanted; 2 it could not run, and nothing was written";
@@ -291,6 +292,7 @@ impl Setup {
                     draft.set("gateway", "language", language);
                     break;
                 }
+                Talk::say("  Answer fi, sv or en.");
             }
         }
         if self.meaning(draft)?.meter_list.is_none() {
