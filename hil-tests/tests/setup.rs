@@ -45,7 +45,7 @@ impl Town {
     }
 
     /// What every run is told: where things lie in this place.
-    fn around<'a>(&self, rest: &[&'a str]) -> Vec<String> {
+    fn around(&self, rest: &[&str]) -> Vec<String> {
         let site = &self.site;
         let (data, run) = (site.data().display().to_string(), site.path("run").display().to_string());
         let own = ["setup", "--rtc", "--data-dir", &data, "--sockets", &run];
@@ -128,7 +128,7 @@ async fn an_installer_answers_questions_and_has_a_gateway_that_is_connected() {
     terminal.types("\n");
     terminal.shows("The mail server, with :port if it is not the usual one: ");
     terminal.types(&format!("127.0.0.1:{}\n\n\nalarm@kyla.example\non-call@kyla.example\n", mail.port()));
-    terminal.shows("was sent)");
+    terminal.shows("no mail was sent");
     assert!(!town.site.config().exists(), "nothing is written before it was shown");
     terminal.shows("host = \"localhost\"");
     terminal.shows("Write this? [Y/n] ");
@@ -285,4 +285,44 @@ async fn what_does_not_work_is_written_told_and_shows_in_the_exit_code() {
     assert!(said(&output).contains("mend it, or move it away"), "{}", said(&output));
     assert_eq!(town.config(), "[gateway\n");
     let _ = (&town.broker, Mood::Good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_gateway_by_this_name_is_told_before_the_two_fight() {
+    let broker = Broker::start().await;
+    let first = Site::new();
+    first.configure(&[&broker.uplink("")]);
+    let gateway = Gateway::start(&first, Half::Deliver).await;
+    gateway.reports("deliver", "a connection", |status| status["uplink"]["connected"] == true).await;
+    let second = Site::new();
+    let (data, run) = (second.data().display().to_string(), second.path("run").display().to_string());
+    let address = format!("127.0.0.1:{}", broker.port());
+    let output = second
+        .vesigate(&[
+            "setup",
+            "--yes",
+            "--no-receiver",
+            "--no-mail",
+            "--rtc",
+            "--data-dir",
+            &data,
+            "--sockets",
+            &run,
+            "--broker",
+            &address,
+            "--utility",
+            "kylavesi",
+            "--name",
+            "gw-7",
+        ])
+        .await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("find the second gateway with this utility and name"),
+        "{}",
+        said(&output)
+    );
+    // The first one goes on.
+    gateway.reports("deliver", "a connection", |status| status["uplink"]["connected"] == true).await;
+    assert!(gateway.stop().await.success());
 }

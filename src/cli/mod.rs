@@ -65,7 +65,7 @@ enum Command {
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
     Status(status::Status),
-    Setup(setup::Setup),
+    Setup(Box<setup::Setup>),
     Scan(scan::Scan),
     Commission(commission::Commission),
     Meters(meters::Meters),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use messages::Personal;
 use messages::enrol::{EnrolAnswer, EnrolRequest};
 use messages::seal::PublicKey;
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use thiserror::Error;
@@ -17,7 +17,7 @@ use ureq::config::Config as HttpConfig;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::identity::Facts;
+use super::identity::{self, Facts};
 use super::tls::pem;
 
 /// Name resolution, connecting, TLS and the answer together. A portal signs in the same breath.
@@ -92,12 +92,10 @@ impl Enrolment {
     }
 
     fn of(key: &KeyPair) -> Result<Self, EnrolError> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        let csr = params.serialize_request(key).and_then(|request| request.pem());
         Ok(Self {
             private_key: Zeroizing::new(key.serialize_pem()),
-            csr: csr.map_err(|_| EnrolError::NoKey)?,
+            // The portal knows by the token who we are.
+            csr: identity::request(key, None).map_err(|_| EnrolError::NoKey)?,
             public: rcgen::PublicKeyData::subject_public_key_info(key),
         })
     }

@@ -20,9 +20,6 @@ use self::uplink::Around;
 use super::common::finish;
 use crate::check;
 use crate::config::{Config, Problem};
-use crate::halves::control::ask;
-use crate::halves::questions::OfDeliver;
-use crate::health::status::DeliverStatus;
 use crate::setup::draft::Draft;
 use crate::setup::place::Place;
 use crate::uplink::enrol::PortalAddress;
@@ -223,7 +220,11 @@ impl Setup {
         let config = self.meaning(&draft)?;
         receivers::step(self, &mut talk, &mut draft, &config).await?;
         self.clock(&mut talk, &mut draft).await?;
-        let around = Around { setup: self, place: &place, runs: deliver_runs(&config).await };
+        let around = Around {
+            setup: self,
+            place: &place,
+            runs: !matches!(check::deliver(&config).await, Err(error) if error.says_it_does_not_run()),
+        };
         uplink::step(&around, &mut talk, &mut draft, &mut secrets).await?;
         mail::step(self, &mut talk, &mut draft, &mut secrets).await?;
         finish::step(self, &mut talk, &draft, &place, &secrets).await
@@ -322,12 +323,6 @@ impl Setup {
     fn token(&self) -> Result<Option<Zeroizing<String>>, String> {
         self.token_file.as_deref().map(secrets::read).transpose()
     }
-}
-
-/// Whether the delivering half runs here.
-async fn deliver_runs(config: &Config) -> bool {
-    let socket = config.status.deliver_sockets().join("control.sock");
-    ask::<DeliverStatus>(&socket, &OfDeliver::Status).await.is_ok()
 }
 
 /// Everything that is wrong, a line each.

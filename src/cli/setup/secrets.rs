@@ -45,7 +45,7 @@ impl Secrets {
 
     /// Those that are held go before what the files hold; credentials are looked for where the service manager does.
     pub(super) fn credentials(&self) -> Credentials {
-        let mut credentials = Credentials::new(Some(PathBuf::from("/etc/credstore")));
+        let mut credentials = Credentials::by_hand(None, PathBuf::from("/"));
         for (path, secret) in &self.held {
             credentials.hold(SecretSource::File(path.clone()), secret.clone());
         }

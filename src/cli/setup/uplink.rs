@@ -8,12 +8,11 @@ use zeroize::Zeroizing;
 
 use super::talk::{After, Talk};
 use super::{Secrets, Setup, host_and_port, refused};
-use crate::check::{Area, Finding, Verdict};
+use crate::check::{self, Area, Finding, Verdict};
 use crate::config::{Config, Credentials};
 use crate::setup::draft::Draft;
 use crate::setup::place::Place;
 use crate::uplink::enrol::{Enrolment, PortalAddress, broker};
-use crate::uplink::probe::probe;
 use crate::world::Clock;
 
 /// The user name of a portal's password login.
@@ -46,9 +45,11 @@ pub(super) async fn step(
             }
         }
         let config = draft.config(&around.setup.config).map_err(|problems| refused(&problems))?;
-        let finding = try_broker(around, &config, &secrets.credentials()).await;
-        let works = finding.verdict != Verdict::Bad;
-        talk.found(finding);
+        let mut works = true;
+        for finding in try_broker(around, &config, &secrets.credentials()).await {
+            works &= finding.verdict != Verdict::Bad;
+            talk.found(finding);
+        }
         if works || !talk.asks {
             return Ok(());
         }
@@ -284,20 +285,10 @@ fn by_questions(draft: &mut Draft, secrets: &mut Secrets, place: &Place) -> Resu
     Ok(())
 }
 
-async fn try_broker(around: &Around<'_>, config: &Config, credentials: &Credentials) -> Finding {
-    let finding = |verdict, text: String| Finding::new(Area::Broker, verdict, text);
-    let Some(uplink) = &config.uplink else {
-        return finding(Verdict::Skipped, "the uplink is off".to_owned());
-    };
-    let place = format!("{}:{}", uplink.host.as_str(), uplink.port);
+async fn try_broker(around: &Around<'_>, config: &Config, credentials: &Credentials) -> Vec<Finding> {
     if around.runs {
-        let text = format!(
-            "{place}: not tried, since the running gateway is connected by this name; `vesigate check` asks it"
-        );
-        return finding(Verdict::Skipped, text);
+        let text = "not tried, since the running gateway has the line: `vesigate check` asks it";
+        return vec![Finding::new(Area::Broker, Verdict::Skipped, text)];
     }
-    match probe(uplink, credentials, &config.gateway.deliver_dir(), &Clock::system()).await {
-        Ok(_) => finding(Verdict::Good, format!("{place} lets this gateway in")),
-        Err(fault) => finding(Verdict::Bad, format!("{place}: {fault}")),
-    }
+    check::broker(config, credentials, &Clock::system()).await
 }

@@ -1,3 +1,5 @@
+use rcgen::{CertificateParams, DistinguishedName};
+
 use super::*;
 
 #[test]
