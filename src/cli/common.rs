@@ -239,6 +239,7 @@ pub(super) enum Colour {
     Yellow,
     Red,
     Dim,
+    Bold,
 }
 
 /// A text in a colour.
@@ -248,6 +249,7 @@ pub(super) fn paint(colour: Colour, text: &str) -> String {
         Colour::Yellow => anstyle::AnsiColor::Yellow.on_default(),
         Colour::Red => anstyle::AnsiColor::Red.on_default().bold(),
         Colour::Dim => anstyle::Style::new().dimmed(),
+        Colour::Bold => anstyle::Style::new().bold(),
     };
     format!("{style}{text}{style:#}")
 }
