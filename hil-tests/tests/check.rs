@@ -163,3 +163,30 @@ async fn each_thing_that_is_wrong_is_named_with_what_to_do() {
     let (findings, code) = check(&site).await;
     assert_eq!((worst(&findings, "configuration").0.as_str(), code), ("bad", Some(1)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_mail_goes_to_every_contact_or_to_the_address_given_and_its_refusal_is_told() {
+    let mail = SmtpServer::start();
+    let site = Site::new();
+    let contact = "[[contact]]\nname = \"on-call\"\nemail = \"on-call@kyla.example\"\nlanguage = \"en\"\n";
+    site.configure(&[&mail.mail_section(""), contact]);
+    let output = site.vesigate(&["check", "--send-test-mail"]).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("a test mail to on-call (reply 250)") && !said.contains("on-call@"), "{said}");
+    let output = site.vesigate(&["check", "--send-test-mail=me@kyla.example"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("to the address given"));
+    let received = mail.receives(2, SOON).await;
+    let to: Vec<&str> = received.iter().map(|mail| mail.to[0].as_str()).collect();
+    assert_eq!(to, ["on-call@kyla.example", "me@kyla.example"]);
+    assert_eq!(received[0].mail.subject(), "Test of the water alarms");
+    mail.mood(Mood::Recipients(550));
+    let output = site.vesigate(&["check", "--send-test-mail"]).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("no test mail to on-call: the mail server refuses the recipient's address"),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let output = site.vesigate(&["check", "--send-test-mail=nobody"]).await;
+    assert_eq!(output.status.code(), Some(2));
+}

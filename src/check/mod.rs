@@ -1,11 +1,13 @@
 //! Everything about a gateway that can be looked at, one finding a line, and what to do about each bad one.
 //!
 //! A running gateway is asked how it is; what surely does not run is tried in its place: the broker is connected to, the
-//! mail server is greeted. Nothing is changed here, and no mail is sent; the broker is told that the gateway is stopped.
+//! mail server is greeted. Nothing is changed here, and no mail is sent unless that is wanted; the broker is told that the
+//! gateway is stopped.
 
 mod daemon;
 mod machine;
 mod outside;
+mod test_mail;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{Config, Credentials, Half, SecretError};
+use crate::config::{Config, Credentials, Email, Half, SecretError};
 use crate::halves::control::{AskError, ask};
 use crate::halves::questions::{OfCollect, OfDeliver};
 use crate::health::status::DeliverStatus;
@@ -142,6 +144,16 @@ pub async fn clock(config: &Config, clock: &Clock) -> Finding {
 /// Whether the mail server would take mail; none is sent.
 pub async fn mail(config: &Config, credentials: &Credentials) -> Finding {
     outside::mail(config, credentials).await
+}
+
+/// Sends a test mail to this address, or to every contact of the configuration; each is a finding.
+pub async fn send_test_mail(
+    config: &Config,
+    credentials: &Credentials,
+    clock: &Clock,
+    to: Option<&Email>,
+) -> Vec<Finding> {
+    test_mail::send(config, credentials, clock, to).await
 }
 
 /// Whether the broker lets this gateway in. Only for when the delivering half surely does not run.

@@ -125,17 +125,14 @@ async fn converse(line: &mut Line<()>, gateway: &Gateway) -> Result<Probed, Faul
         Outcome::Refused(reason) => return Err(Fault::NotTaken(reason)),
         Outcome::Unanswered => return Err(Fault::Closed),
     }
-    let strange = publish(line, format!("vesi/1/{gateway}/probe"), Vec::new(), false).await;
-    let probed = Probed { writes_anywhere: matches!(strange, Ok(Outcome::Taken | Outcome::Nobody)) };
-    if strange.is_err() {
-        // Some brokers hang up on whoever publishes what he may not.
-        return Ok(probed);
-    }
     match timeout(LINGER, until(line, |_| None::<()>)).await {
         // Not every broker says why it hangs up.
-        Ok(Err(Fault::Twin | Fault::Closed)) => Err(Fault::Twin),
-        _ => Ok(probed),
+        Ok(Err(Fault::Twin | Fault::Closed)) => return Err(Fault::Twin),
+        Ok(Err(fault)) => return Err(fault),
+        Ok(Ok(())) | Err(_) => {}
     }
+    let strange = publish(line, format!("vesi/1/{gateway}/probe"), Vec::new(), false).await;
+    Ok(Probed { writes_anywhere: matches!(strange, Ok(Outcome::Taken | Outcome::Nobody)) })
 }
 
 async fn publish(

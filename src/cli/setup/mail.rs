@@ -8,6 +8,9 @@ use crate::check;
 use crate::check::{Area, Verdict};
 use crate::config::Config;
 use crate::setup::draft::{Draft, Many};
+use crate::world::Clock;
+
+const TEST: &str = "Send a test mail to everybody who is told of alarms?";
 
 const PASSWORD: &str = "mail.password";
 
@@ -41,6 +44,12 @@ pub(super) async fn step(
         let finding = check::mail(&config, &secrets.credentials()).await;
         let works = finding.verdict != Verdict::Bad;
         talk.found(finding);
+        if works && talk.asks && !config.contacts.is_empty() && Talk::yes(TEST, false)? {
+            let credentials = secrets.credentials();
+            for finding in check::send_test_mail(&config, &credentials, &Clock::system(), None).await {
+                talk.found(finding);
+            }
+        }
         if works || !talk.asks {
             return Ok(());
         }
