@@ -26,7 +26,7 @@ pub fn read_or_create(path: &Path) -> Result<SecretKey, IdentityError> {
         std::fs::create_dir_all(directory).map_err(io)?;
     }
     let bytes = Zeroizing::new(random::<32>());
-    keyring::replace(path, |file| file.write_all(bytes.as_slice())).map_err(io)?;
+    keyring::replace(path, |file| file.write_all(bytes.as_slice())).map_err(|error| io(error.into()))?;
     read(path).map_err(error)
 }
 

@@ -1,6 +1,7 @@
 //! The receiving half: receivers, keys, readings. It needs no network.
 
 mod answers;
+mod keeper;
 mod kept;
 mod keys;
 mod receivers;
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use messages::event::ProblemKind;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use wmbus::Frame;
 
@@ -36,6 +38,7 @@ use crate::receiver::{LinkCrcs, RawFrame};
 use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
+use keeper::Keeper;
 use receivers::Receivers;
 use secrets::{Vault, meter_list};
 
@@ -65,7 +68,7 @@ pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
 struct Half {
     daemon: Daemon,
     config: Arc<Config>,
-    vault: Vault,
+    keeper: Keeper,
     collector: Collector,
     writer: Writer,
     writer_status: watch::Receiver<WriterStatus>,
@@ -85,6 +88,8 @@ struct Half {
     pulse: Pulse,
     /// An import of keys that is under way.
     staged: Option<keys::Staged>,
+    /// A test of keys is under way.
+    testing: Arc<Semaphore>,
 }
 
 /// Where others reach it.
@@ -124,8 +129,9 @@ impl Half {
         telegrams: mpsc::Sender<(u8, RawFrame)>,
     ) -> Result<Self, Fatal> {
         let clock = daemon.world.clock.clone();
-        let vault = Vault::open(&config, &daemon.credentials)?;
-        let keys = vault.load().map_err(Fatal::Keys)?;
+        let (of_keys, credentials) = (config.clone(), daemon.credentials.clone());
+        let opened = spawn_blocking(move || Vault::open(&of_keys, &credentials)).await;
+        let (vault, keys) = opened.map_err(|error| Fatal::Program(error.to_string()))??;
         let directory = config.gateway.collect_dir();
         let writer = Writer::start(Options::new(directory.clone(), &config.collect, clock.clone()))?;
         let (memory, calendar) = kept::memory(&writer, &directory, &daemon.world.boot).await;
@@ -148,10 +154,11 @@ impl Half {
             started,
             daemon,
             config,
-            vault,
+            keeper: Keeper::new(Arc::new(vault)),
             collector,
             writer,
             staged: None,
+            testing: Arc::new(Semaphore::new(1)),
         };
         if half.collector.calendar().is_trusted() {
             half.place_kept().await;
@@ -183,9 +190,8 @@ impl Half {
                     self.forget_staged(clock.uptime());
                     self.look();
                 }
-                Some((question, answer)) = sockets.asked.recv() => {
-                    let _ = answer.send(self.answer(question).await);
-                }
+                (outcome, answer) = self.keeper.done() => self.made(outcome, answer),
+                Some((question, answer)) = sockets.asked.recv() => self.answer(question, answer).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
                 Ok(()) = config.changed() => {
                     let config = config.borrow_and_update().clone();
@@ -260,6 +266,7 @@ impl Half {
     async fn end(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>) {
         frames.close();
         self.receivers.stop().await;
+        self.keeper.finish().await;
         while let Ok(frame) = frames.try_recv() {
             self.hear(&frame);
         }
@@ -307,10 +314,7 @@ impl Half {
 
     /// Another configuration is in force.
     async fn reload(&mut self, config: Arc<Config>) {
-        match self.vault.load() {
-            Ok(keys) => self.collector.set_keys(keys),
-            Err(reason) => tracing::error!("{reason}; the keys that were loaded before stay in force"),
-        }
+        self.keeper.reload();
         if let Some(list) = meter_list(&config) {
             self.collector.reload(settings(&config, list));
         }
