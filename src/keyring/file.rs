@@ -8,6 +8,7 @@
 //! An entry is sealed with XChaCha20-Poly1305 under a random nonce, its kind, address and Q4 as associated data, so that
 //! nobody can give one meter the key of another. The CRCs are there for names and diagnosis, not for trust.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -187,9 +188,13 @@ const BESIDE: &str = ".new";
 /// Removes what interrupted runs have left beside `path`; what somebody still writes is locked.
 fn remove_left_behind(path: &Path, directory: &Path) {
     let (Some(name), Ok(entries)) = (path.file_name(), std::fs::read_dir(directory)) else { return };
-    let start = [name.as_encoded_bytes(), BESIDE.as_bytes()].concat();
-    let entries = entries.filter_map(Result::ok);
-    let beside = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(&start));
+    let is_beside = |other: &OsStr| {
+        let rest = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        // Earlier versions used the name without a number.
+        rest.and_then(|rest| rest.strip_prefix(BESIDE.as_bytes()))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
+    };
+    let beside = entries.filter_map(Result::ok).filter(|entry| is_beside(&entry.file_name()));
     for left in beside.map(|entry| entry.path()).filter(|left| left.is_file()) {
         if File::open(&left).is_ok_and(|file| file.try_lock().is_ok()) {
             // It only takes space.

@@ -16,7 +16,7 @@ use crate::keyring::{Inserted, Keyring, MeterKey, Selector};
 const WAITING: usize = 8;
 
 /// A change, not begun yet.
-pub(super) type Work = Box<dyn FnOnce(&Vault) -> Outcome + Send>;
+pub(super) type Work = Box<dyn FnOnce(&Vault) -> Outcome + Send + Sync>;
 
 /// What came of a change.
 pub(super) struct Outcome {
