@@ -106,7 +106,10 @@ async fn serve<Q: DeserializeOwned>(stream: UnixStream, questions: mpsc::Sender<
 
 async fn put<Q>(question: Q, questions: &mpsc::Sender<Asked<Q>>) -> Answer {
     let (answer, answered) = oneshot::channel();
-    let _ = questions.send((question, answer)).await;
+    let answered = async {
+        let _ = questions.send((question, answer)).await;
+        answered.await
+    };
     match tokio::time::timeout(PATIENCE, answered).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Answer::Later("it is stopping".to_owned()),
@@ -133,6 +136,9 @@ pub async fn ask<A: DeserializeOwned>(path: &Path, question: &impl Serialize) ->
     let line = talked
         .map_err(|_| AskError::Io(io::ErrorKind::TimedOut))?
         .map_err(|error| AskError::Io(error.kind()))?;
+    if line.is_empty() {
+        return Err(AskError::Later("it ended while it was asked".to_owned()));
+    }
     match serde_json::from_slice(&line).map_err(|_| AskError::Unreadable)? {
         Answer::Ok(value) => serde_json::from_value(value).map_err(|_| AskError::Unreadable),
         Answer::Refused(why) => Err(AskError::Refused(why)),
@@ -271,6 +277,19 @@ mod tests {
         assert_eq!(told, Err(AskError::Later("it takes too long".to_owned())));
         drop(kept);
         stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_half_that_ends_without_an_answer_is_to_be_asked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let listener = bind(&path).unwrap();
+        let end = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_line(&mut stream).await.unwrap();
+        };
+        let (told, ()) = tokio::join!(ask::<u32>(&path, &1), end);
+        assert_eq!(told, Err(AskError::Later("it ended while it was asked".to_owned())));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::secrets::{ChangeError, Vault};
+use super::secrets::{ChangeError, Changed, Vault};
 use crate::halves::control::Answer;
 use crate::halves::questions::KeysAdded;
 use crate::keyring::{Inserted, Keyring, MeterKey, Selector};
@@ -52,14 +52,9 @@ impl Keeper {
         Self { vault, waiting: VecDeque::new(), running: None, reload: false }
     }
 
-    /// Whether a change would be turned away.
-    pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() >= WAITING
-    }
-
     /// Makes a change when those before it are made.
     pub(super) fn ask(&mut self, work: Work, answer: oneshot::Sender<Answer>) {
-        if self.is_full() {
+        if self.waiting.len() >= WAITING {
             let _ = answer.send(Answer::Later("too many changes of keys at a time".to_owned()));
             return;
         }
@@ -161,18 +156,116 @@ pub(super) fn remove(vault: &Vault, meters: &[Selector]) -> Outcome {
 }
 
 fn settle<T>(
-    done: Result<(T, Option<Keyring>), ChangeError<String>>,
+    done: Result<Changed<T>, ChangeError<String>>,
     tell: impl FnOnce(T) -> (Answer, HashSet<Selector>),
 ) -> Outcome {
     match done {
-        Ok((done, keys)) => {
+        Ok(Changed { done, keys, unsure }) => {
             let (answer, changed) = tell(done);
-            Outcome { answer, keys, changed, named: None }
+            Outcome { answer: unsure.map_or(answer, Answer::Later), keys, changed, named: None }
         }
         Err(ChangeError::No(why)) => Outcome::of(Answer::Refused(why)),
         Err(ChangeError::NotNow(why)) => Outcome::of(Answer::Later(why)),
-        Err(ChangeError::Unsure(why, keys)) => {
-            Outcome { keys: Some(keys), ..Outcome::of(Answer::Later(why)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Credentials};
+    use crate::keyring::parse_key;
+
+    const KEY: &str = "000102030405060708090A0B0C0D0E0F";
+
+    fn entry(name: &str) -> MeterKey {
+        MeterKey { meter: name.parse().unwrap(), key: parse_key(KEY).unwrap(), q4: None }
+    }
+
+    fn vault(folder: &Path, keyring: &str) -> Vault {
+        let data = folder.join("data");
+        let text = format!(
+            "[gateway]\ndata_dir = {data:?}\n[keys]\nfile = {:?}\nseal_file = {:?}\n",
+            folder.join(keyring),
+            folder.join("seal")
+        );
+        Vault::open(&Config::parse(folder, &text).unwrap(), &Credentials::default()).unwrap().0
+    }
+
+    fn add(vault: &Vault, name: &str) -> Answer {
+        insert(vault, [&entry(name)], |added| Answer::of(&added)).answer
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_loaded_or_saved_now_is_to_be_tried_again_and_a_name_that_is_not_there_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = folder.path().join("keys/keyring");
+        let good = vault(folder.path(), "keys/keyring");
+        assert!(matches!(remove(&good, &["00000001".parse().unwrap()]).answer, Answer::Refused(_)));
+        // Not to be loaded.
+        std::fs::create_dir(&keyring).unwrap();
+        assert!(matches!(add(&good, "00000001"), Answer::Later(_)));
+        assert!(matches!(remove(&good, &["00000001".parse().unwrap()]).answer, Answer::Later(_)));
+        assert!(matches!(load(&good).answer, Answer::Later(_)));
+        // Not to be locked.
+        std::fs::remove_dir_all(folder.path().join("keys")).unwrap();
+        std::fs::write(folder.path().join("keys"), "").unwrap();
+        assert!(matches!(add(&good, "00000001"), Answer::Later(_)));
+        // Not to be saved: the name of the file beside it is longer than names may be.
+        let long = vault(folder.path(), &"k".repeat(250));
+        let Answer::Later(why) = add(&long, "00000001") else { panic!("saved") };
+        assert!(why.ends_with("nothing was changed"), "{why}");
+        // It passes.
+        std::fs::remove_file(folder.path().join("keys")).unwrap();
+        assert!(matches!(add(&good, "00000001"), Answer::Ok(_)));
+        assert!(matches!(remove(&good, &["00000001".parse().unwrap()]).answer, Answer::Ok(_)));
+    }
+
+    #[tokio::test]
+    async fn changes_are_made_one_after_the_other_and_too_many_are_to_be_asked_for_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new(Arc::new(vault(folder.path(), "keyring")));
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let (first, told) = oneshot::channel();
+        let work = move |vault: &Vault| {
+            wait.lock().unwrap().recv().unwrap();
+            Outcome::of(add(vault, "00000001"))
+        };
+        keeper.ask(Box::new(work), first);
+        let mut answers = vec![told];
+        for name in 2..=WAITING + 2 {
+            let (answer, told) = oneshot::channel();
+            keeper.ask(Box::new(move |vault| Outcome::of(add(vault, &format!("{name:08}")))), answer);
+            answers.push(told);
         }
+        // Nobody waits for the second one any more, and the last one has no place.
+        drop(answers.remove(1));
+        assert!(matches!(answers.pop().unwrap().try_recv(), Ok(Answer::Later(_))));
+        go.send(()).unwrap();
+        for mut told in answers {
+            let (outcome, answer) = keeper.done().await;
+            assert!(matches!(outcome.answer, Answer::Ok(_)));
+            answer.send(outcome.answer).unwrap();
+            assert!(matches!(told.try_recv(), Ok(Answer::Ok(_))));
+        }
+        let keys = keeper.vault.load().unwrap();
+        let names: Vec<_> = keys.list().iter().map(|listed| listed.selector.to_string()).collect();
+        let asked = [1, 3, 4, 5, 6, 7, 8, 9].map(|name| format!("{name:08}"));
+        assert_eq!(names, asked);
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_the_change_under_way_and_the_others_are_to_be_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new(Arc::new(vault(folder.path(), "keyring")));
+        let ((first, mut told), (second, mut untold)) = (oneshot::channel(), oneshot::channel());
+        keeper.ask(Box::new(|vault| Outcome::of(add(vault, "00000001"))), first);
+        keeper.ask(Box::new(|vault| Outcome::of(add(vault, "00000002"))), second);
+        keeper.finish().await;
+        assert!(matches!(told.try_recv(), Ok(Answer::Ok(_))));
+        assert!(untold.try_recv().is_err());
+        assert_eq!(keeper.vault.load().unwrap().len(), 1);
     }
 }

@@ -52,43 +52,51 @@ impl Vault {
         Ok(keys)
     }
 
-    /// Changes the file as it is now; `change` says what came of it, and whether the file is to be written. The keyring
-    /// is the one that the file has afterwards, if it was written.
+    /// Changes the file as it is now; `change` says what came of it, and whether the file is to be written.
     pub(super) fn change<T, E>(
         &self,
         change: impl FnOnce(&mut Keyring) -> Result<(T, bool), E>,
-    ) -> Result<(T, Option<Keyring>), ChangeError<E>> {
+    ) -> Result<Changed<T>, ChangeError<E>> {
         let not_now = |error: std::io::Error| {
             ChangeError::NotNow(format!("{} cannot be locked: {error}", self.path.display()))
         };
         make_folder(&self.path).map_err(not_now)?;
         let _lock = lock(&self.path).map_err(not_now)?;
         let mut keys = self.load().map_err(ChangeError::NotNow)?;
-        let (done, changed) = change(&mut keys).map_err(ChangeError::No)?;
-        if !changed {
-            return Ok((done, None));
+        let (done, is_other) = change(&mut keys).map_err(ChangeError::No)?;
+        if !is_other {
+            return Ok(Changed { done, keys: None, unsure: None });
         }
-        match keys.save(&self.path, &self.seal) {
-            Ok(()) => Ok((done, Some(keys))),
-            Err(error @ SaveError::Untouched(_)) => {
-                Err(ChangeError::NotNow(format!("{} {error}", self.path.display())))
-            }
+        let saved = keys.save(&self.path, &self.seal);
+        let why = |error: &SaveError| format!("{} {error}", self.path.display());
+        match saved {
+            Ok(()) => Ok(Changed { done, keys: Some(keys), unsure: None }),
             Err(error @ SaveError::Unsure(_)) => {
-                Err(ChangeError::Unsure(format!("{} {error}", self.path.display()), keys))
+                Ok(Changed { done, keys: Some(keys), unsure: Some(why(&error)) })
             }
+            Err(error @ SaveError::Untouched(_)) => Err(ChangeError::NotNow(why(&error))),
         }
     }
 }
 
-/// Why a change is not made, or not for certain.
+/// A change that is made.
+#[derive(Debug)]
+pub(super) struct Changed<T> {
+    /// What came of it.
+    pub(super) done: T,
+    /// The keyring as the file has it now, if it was written.
+    pub(super) keys: Option<Keyring>,
+    /// Why it may not outlast a power cut.
+    pub(super) unsure: Option<String>,
+}
+
+/// Why a change is not made.
 #[derive(Debug)]
 pub(super) enum ChangeError<E> {
     /// The change itself says no: whenever it is tried, as long as the keys are the same.
     No(E),
-    /// Something is in the way that may pass. Nothing has changed.
+    /// Something is in the way that may pass.
     NotNow(String),
-    /// The file is this one now, but may not outlast a power cut.
-    Unsure(String, Keyring),
 }
 
 /// The meter list; one that cannot be read is an empty one, said in the log. The configuration was checked with it.
