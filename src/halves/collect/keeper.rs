@@ -106,10 +106,38 @@ impl Keeper {
                 return;
             };
             let vault = self.vault.clone();
-            self.running = Some((spawn_blocking(move || work(&vault)), answer));
+            self.running = Some((beside(move || work(&vault)), answer));
         }
     }
 }
+
+/// Does what handles keys on a thread for it. The thread then sleeps or does something else, and what calls leave on its
+/// stack would lie there for long: it is cleared.
+pub(super) fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    spawn_blocking(move || {
+        let done = deeper(work);
+        clear_below();
+        done
+    })
+}
+
+/// In a frame of its own, so that all of it is below the caller's.
+#[inline(never)]
+fn deeper<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// Clears what calls have left on the stack, below the caller.
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "as deep as the calls that it clears behind")]
+pub(super) fn clear_below() {
+    // Mutable, else it would be no part of the stack; and without a reader the writing would be left out.
+    let mut room = [0u8; DEPTH];
+    std::hint::black_box(&mut room);
+}
+
+/// More than the calls take that load, seal or try keys.
+const DEPTH: usize = 1 << 17;
 
 fn load(vault: &Vault) -> Outcome {
     match vault.load() {

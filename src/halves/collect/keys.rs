@@ -72,6 +72,8 @@ impl Half {
             // What was recorded under another key does not open.
             let is_changed = |meter| Selector::candidates(meter).iter().any(|name| changed.contains(name));
             self.collector.forget_protection(is_changed, now);
+            // Where telegrams were opened with keys that are gone now.
+            keeper::clear_below();
         }
         if let Some(named) = named {
             self.collector.forget_protection(|heard| named.matches(heard), now);
@@ -160,7 +162,7 @@ impl Half {
             }
         };
         // It ends by itself, and nothing waits for it but the caller.
-        drop(tokio::task::spawn_blocking(move || test.run(answer, place)));
+        drop(keeper::beside(move || test.run(answer, place)));
     }
 
     /// Meters that are heard and whether they open, and frames of those that do not.

@@ -17,7 +17,6 @@ use std::time::Duration;
 use messages::event::ProblemKind;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use wmbus::Frame;
 
@@ -130,7 +129,7 @@ impl Half {
     ) -> Result<Self, Fatal> {
         let clock = daemon.world.clock.clone();
         let (of_keys, credentials) = (config.clone(), daemon.credentials.clone());
-        let opened = spawn_blocking(move || Vault::open(&of_keys, &credentials)).await;
+        let opened = keeper::beside(move || Vault::open(&of_keys, &credentials)).await;
         let (vault, keys) = opened.map_err(|error| Fatal::Program(error.to_string()))??;
         let directory = config.gateway.collect_dir();
         let writer = Writer::start(Options::new(directory.clone(), &config.collect, clock.clone()))?;
