@@ -22,7 +22,7 @@ use wmbus::Frame;
 
 use super::control::{self, Asked};
 use super::nudge::{Ear, News, Told, say};
-use super::questions::OfCollect;
+use super::questions::{ByDeliver, OfCollect};
 use super::tap::Tap;
 use super::{Daemon, Fatal};
 use crate::collector::codes::Thresholds;
@@ -93,7 +93,10 @@ struct Half {
 
 /// Where others reach it.
 struct Sockets {
+    /// By commands.
     asked: mpsc::Receiver<Asked<OfCollect>>,
+    /// By the other half.
+    by_deliver: mpsc::Receiver<Asked<ByDeliver>>,
     ear: Ear,
     metrics: Option<UnixListener>,
     deliver: PathBuf,
@@ -101,10 +104,10 @@ struct Sockets {
 
 impl Sockets {
     fn open(config: &Config, stop: &CancellationToken) -> Result<Self, Fatal> {
-        let directory = config.status.collect_sockets();
-        let at = |name: &str| directory.join(name);
+        let (directory, between) = (config.status.collect_sockets(), config.status.between());
         let fatal = |path: PathBuf| move |error| Fatal::File { path, error };
-        let (control, nudge) = (at("control.sock"), at("nudge.sock"));
+        let control = directory.join("control.sock");
+        let (deliver, nudge) = (between.join("deliver.sock"), between.join("nudge.sock"));
         let metrics = match config.status.metrics {
             config::Metrics::Off => None,
             config::Metrics::Sockets | config::Metrics::Loopback(_) => {
@@ -114,6 +117,7 @@ impl Sockets {
         };
         Ok(Self {
             asked: control::listen(&control, stop.clone()).map_err(fatal(control))?,
+            by_deliver: control::listen(&deliver, stop.clone()).map_err(fatal(deliver))?,
             ear: Ear::open(&nudge).map_err(fatal(nudge))?,
             metrics,
             deliver: config.status.deliver_sockets().join("nudge.sock"),
@@ -191,6 +195,7 @@ impl Half {
                 }
                 (outcome, answer) = self.keeper.done() => self.made(outcome, answer),
                 Some((question, answer)) = sockets.asked.recv() => self.answer(question, answer).await,
+                Some((question, answer)) = sockets.by_deliver.recv() => self.answer(question.into(), answer).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
                 Ok(()) = config.changed() => {
                     let config = config.borrow_and_update().clone();
