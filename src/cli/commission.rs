@@ -8,10 +8,11 @@ use std::time::Duration;
 use clap::Args;
 use wmbus::Meter;
 
+use super::common::{finish, must_be_new, printable_lines};
 use super::exit;
 use super::scan::gateway::{Gateway, load_list};
 use super::scan::listen::{Listening, show};
-use super::scan::{finish, on_runtime};
+use super::scan::on_runtime;
 use crate::config::{Config, MeterList};
 use crate::scan::plan::{Plan, What, replace};
 use crate::scan::report::{Kind, check_name};
@@ -50,7 +51,7 @@ pub(super) struct Commission {
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=10_080))]
     minutes: u64,
 
-    /// Write the list to sign off to a file; its ending says how: .html, .csv, .txt or .json
+    /// Write the list to sign off to a new file; its ending says how: .html, .csv, .txt or .json
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
@@ -83,6 +84,7 @@ impl Commission {
         if let Some(file) = &self.report {
             check_name(file)?;
         }
+        must_be_new(self.report.as_deref())?;
         let Some(in_force) = config.meter_list.clone() else {
             return Err(format!(
                 "{} names no meter list: write in it\n\n  [meters]\n  file = \"/etc/vesigate/meters.csv\"\n\n\
@@ -103,7 +105,8 @@ impl Commission {
         // Whoever cannot ask the gateway learns that before anything is changed.
         on_runtime(gateway.status())??;
         if !plan.changes.is_empty() {
-            let _ = write!(io::stderr(), "Against {}:\n{}", in_force.display(), plan.text());
+            let _ =
+                write!(io::stderr(), "Against {}:\n{}", in_force.display(), printable_lines(&plan.text()));
             if !(self.yes || self.is_wanted(&plan)?) {
                 let _ = writeln!(io::stderr(), "Nothing was changed.");
                 return Ok(exit::REFUSED);
@@ -119,7 +122,7 @@ impl Commission {
             let text = serde_json::to_string(plan).map_err(|error| error.to_string())?;
             return super::scan::print(&(text + "\n"));
         }
-        super::scan::print(&plan.text())
+        super::scan::print(&printable_lines(&plan.text()))
     }
 
     fn is_wanted(&self, plan: &Plan) -> Result<bool, String> {
@@ -149,7 +152,7 @@ impl Commission {
         fresh: &MeterList,
     ) -> Result<u8, String> {
         if let Some(warning) = gateway.reload().await? {
-            let _ = writeln!(io::stderr(), "{warning}");
+            let _ = writeln!(io::stderr(), "{}", printable_lines(&warning.to_string()));
         }
         if !is_loaded(gateway, in_force, config).await? {
             return Err(format!(

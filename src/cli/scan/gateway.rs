@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use wmbus::Meter;
 
+use crate::cli::common::printable;
 use crate::config::{Config, MeterList};
 use crate::halves::control::{AskError, ask};
 use crate::halves::questions::{OfCollect, OfDeliver};
@@ -112,9 +113,4 @@ pub(in crate::cli) fn load_list(file: &Path, config: &Config) -> Result<MeterLis
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })
-}
-
-/// Without what would move a terminal's cursor.
-pub(in crate::cli) fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

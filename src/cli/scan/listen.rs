@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::gateway::{Gateway, list_in_force};
+use crate::cli::common::{printable_lines, write_new};
 use crate::config::{Config, MeterList};
 use crate::scan::report::{Found, Kind, Report};
 use crate::scan::row::{Row, Whose};
@@ -107,15 +108,13 @@ impl Listening<'_> {
 /// Writes the report to a file if one is named, and shows it.
 pub(in crate::cli) fn show(report: &Report, json: bool, file: Option<&Path>) -> Result<(), String> {
     if let Some(file) = file {
-        let text = report.written_for(file)?;
-        std::fs::write(file, text)
-            .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        write_new(file, &report.written_for(file)?)?;
     }
     if json {
         let text = serde_json::to_string(report).map_err(|error| error.to_string())?;
         return super::print(&(text + "\n"));
     }
-    super::print_coloured(&coloured(&report.text()))?;
+    super::print_coloured(&coloured(&printable_lines(&report.text())))?;
     if let Some(file) = file {
         let _ = writeln!(io::stderr(), "The report is in {}.", file.display());
     }

@@ -17,8 +17,8 @@ impl Half {
                 self.daemon.reload.notify_one();
                 Answer::of(&())
             }
-            OfDeliver::Alarms { since } => {
-                let report = AlarmReport::read(self.shared.store.borrow().view(), *since);
+            OfDeliver::Alarms { since, meter } => {
+                let report = AlarmReport::read(self.shared.store.borrow().view(), *since, *meter);
                 report.map_or_else(|error| Answer::Refused(error.to_string()), |report| Answer::of(&report))
             }
             OfDeliver::Outbox => {
