@@ -38,7 +38,7 @@ pub(super) fn runs(half: &str, error: Option<&AskError>, store: &Path) -> Findin
         AskError::Io(io::ErrorKind::PermissionDenied) => {
             finding(Verdict::Doubtful, format!("{half}: {error}"))
         }
-        AskError::Refused(_) => {
+        AskError::Refused(_) | AskError::Later(_) => {
             finding(Verdict::Doubtful, format!("{half} runs and will not say how it is: {error}; try again"))
         }
         AskError::Io(_) => {
@@ -263,7 +263,9 @@ mod tests {
         let (verdict, text) = said(AskError::Unreadable, &none);
         assert!(verdict == Verdict::Bad && text.contains("restart"), "{text}");
         assert_eq!(said(io(io::ErrorKind::PermissionDenied), &store).0, Verdict::Doubtful);
-        assert_eq!(said(AskError::Refused("it is stopping".to_owned()), &store).0, Verdict::Doubtful);
+        for error in [AskError::Refused, AskError::Later] {
+            assert_eq!(said(error("it is stopping".to_owned()), &store).0, Verdict::Doubtful);
+        }
         assert_eq!(runs("collect", None, &none).verdict, Verdict::Good);
     }
 }

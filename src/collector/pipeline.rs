@@ -8,6 +8,7 @@ mod report;
 mod scan;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use messages::Time;
 use messages::batch::{Record, Seq, Stream};
@@ -59,7 +60,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Collector {
     settings: Settings,
-    keys: Keyring,
+    keys: Arc<Keyring>,
     times: Times,
     boot: String,
     opener: Opener,
@@ -232,13 +233,13 @@ impl Collector {
 
     /// The keys.
     #[must_use]
-    pub const fn keys(&self) -> &Keyring {
+    pub const fn keys(&self) -> &Arc<Keyring> {
         &self.keys
     }
 
     /// Other keys. Sealed frames that one of them may open are to be asked for, see [`Self::to_open`].
     pub fn set_keys(&mut self, keys: Keyring) {
-        self.keys = keys;
+        self.keys = Arc::new(keys);
         self.opener.forget_keys();
         for (meter, state) in &mut self.meters {
             state.guard.set_q4(q4(&self.settings, &self.keys, *meter));

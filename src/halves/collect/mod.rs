@@ -1,6 +1,7 @@
 //! The receiving half: receivers, keys, readings. It needs no network.
 
 mod answers;
+mod keeper;
 mod kept;
 mod keys;
 mod receivers;
@@ -15,13 +16,13 @@ use std::time::Duration;
 
 use messages::event::ProblemKind;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wmbus::Frame;
 
 use super::control::{self, Asked};
 use super::nudge::{Ear, News, Told, say};
-use super::questions::OfCollect;
+use super::questions::{ByDeliver, OfCollect};
 use super::tap::Tap;
 use super::{Daemon, Fatal};
 use crate::collector::codes::Thresholds;
@@ -36,6 +37,7 @@ use crate::receiver::{LinkCrcs, RawFrame};
 use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
+use keeper::Keeper;
 use receivers::Receivers;
 use secrets::{Vault, meter_list};
 
@@ -65,7 +67,7 @@ pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
 struct Half {
     daemon: Daemon,
     config: Arc<Config>,
-    vault: Vault,
+    keeper: Keeper,
     collector: Collector,
     writer: Writer,
     writer_status: watch::Receiver<WriterStatus>,
@@ -85,11 +87,16 @@ struct Half {
     pulse: Pulse,
     /// An import of keys that is under way.
     staged: Option<keys::Staged>,
+    /// A test of keys is under way.
+    testing: Arc<Semaphore>,
 }
 
 /// Where others reach it.
 struct Sockets {
+    /// By commands.
     asked: mpsc::Receiver<Asked<OfCollect>>,
+    /// By the other half.
+    by_deliver: mpsc::Receiver<Asked<ByDeliver>>,
     ear: Ear,
     metrics: Option<UnixListener>,
     deliver: PathBuf,
@@ -97,10 +104,10 @@ struct Sockets {
 
 impl Sockets {
     fn open(config: &Config, stop: &CancellationToken) -> Result<Self, Fatal> {
-        let directory = config.status.collect_sockets();
-        let at = |name: &str| directory.join(name);
+        let (directory, between) = (config.status.collect_sockets(), config.status.between());
         let fatal = |path: PathBuf| move |error| Fatal::File { path, error };
-        let (control, nudge) = (at("control.sock"), at("nudge.sock"));
+        let control = directory.join("control.sock");
+        let (deliver, nudge) = (between.join("deliver.sock"), between.join("nudge.sock"));
         let metrics = match config.status.metrics {
             config::Metrics::Off => None,
             config::Metrics::Sockets | config::Metrics::Loopback(_) => {
@@ -110,6 +117,7 @@ impl Sockets {
         };
         Ok(Self {
             asked: control::listen(&control, stop.clone()).map_err(fatal(control))?,
+            by_deliver: control::listen(&deliver, stop.clone()).map_err(fatal(deliver))?,
             ear: Ear::open(&nudge).map_err(fatal(nudge))?,
             metrics,
             deliver: config.status.deliver_sockets().join("nudge.sock"),
@@ -124,8 +132,9 @@ impl Half {
         telegrams: mpsc::Sender<(u8, RawFrame)>,
     ) -> Result<Self, Fatal> {
         let clock = daemon.world.clock.clone();
-        let vault = Vault::open(&config, &daemon.credentials)?;
-        let keys = vault.load().map_err(Fatal::Keys)?;
+        let (of_keys, credentials) = (config.clone(), daemon.credentials.clone());
+        let opened = keeper::beside(move || Vault::open(&of_keys, &credentials)).await;
+        let (vault, keys) = opened.map_err(|error| Fatal::Program(error.to_string()))??;
         let directory = config.gateway.collect_dir();
         let writer = Writer::start(Options::new(directory.clone(), &config.collect, clock.clone()))?;
         let (memory, calendar) = kept::memory(&writer, &directory, &daemon.world.boot).await;
@@ -148,10 +157,11 @@ impl Half {
             started,
             daemon,
             config,
-            vault,
+            keeper: Keeper::new(Arc::new(vault)),
             collector,
             writer,
             staged: None,
+            testing: Arc::new(Semaphore::new(1)),
         };
         if half.collector.calendar().is_trusted() {
             half.place_kept().await;
@@ -183,9 +193,9 @@ impl Half {
                     self.forget_staged(clock.uptime());
                     self.look();
                 }
-                Some((question, answer)) = sockets.asked.recv() => {
-                    let _ = answer.send(self.answer(question).await);
-                }
+                (outcome, answer) = self.keeper.done() => self.made(outcome, answer),
+                Some((question, answer)) = sockets.asked.recv() => self.answer(question, answer).await,
+                Some((question, answer)) = sockets.by_deliver.recv() => self.answer(question.into(), answer).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
                 Ok(()) = config.changed() => {
                     let config = config.borrow_and_update().clone();
@@ -260,6 +270,7 @@ impl Half {
     async fn end(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>) {
         frames.close();
         self.receivers.stop().await;
+        self.keeper.finish().await;
         while let Ok(frame) = frames.try_recv() {
             self.hear(&frame);
         }
@@ -307,10 +318,7 @@ impl Half {
 
     /// Another configuration is in force.
     async fn reload(&mut self, config: Arc<Config>) {
-        match self.vault.load() {
-            Ok(keys) => self.collector.set_keys(keys),
-            Err(reason) => tracing::error!("{reason}; the keys that were loaded before stay in force"),
-        }
+        self.keeper.reload();
         if let Some(list) = meter_list(&config) {
             self.collector.reload(settings(&config, list));
         }
