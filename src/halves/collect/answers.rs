@@ -4,52 +4,43 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use messages::batch::{ContentType, Seq, Stream};
 use messages::status::{Clock, ClockTrust, Disk};
-use messages::{MeterId, Time};
 
 use super::Half;
-use crate::halves::control::Answer;
+use crate::halves::control::{Answer, Asked};
 use crate::halves::questions::{InMemory, OfCollect};
 use crate::health::clock::Source;
 use crate::health::status::{CollectStatus, StreamStatus};
-use crate::store::CollectStore;
 
 impl Half {
-    /// Answers one question.
-    pub(super) async fn answer(&mut self, question: OfCollect) -> Answer {
-        let done = match question {
-            OfCollect::Status => return Answer::of(&self.status()),
-            OfCollect::KeysList { after } => self.marks(after.as_deref()).map(|marks| Answer::of(&marks)),
+    /// Answers one question, or sees to it that it is answered later.
+    pub(super) async fn answer(&mut self, (question, to): Asked<OfCollect>) {
+        let now = self.daemon.world.clock.uptime();
+        let answer = match question {
+            OfCollect::Status => Answer::of(&self.status()),
+            OfCollect::KeysList { after } => answer_of(self.marks(after.as_deref())),
             OfCollect::Heard { after } => {
-                let now = self.daemon.world.clock.uptime();
-                return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
+                Answer::of(&self.collector.heard(after, &self.receivers.names(), now))
             }
             OfCollect::Reload => {
                 self.daemon.reload.notify_one();
-                return Answer::of(&());
+                Answer::of(&())
             }
             OfCollect::Tap { after } => {
-                let now = self.daemon.world.clock.uptime();
-                return Answer::of(
-                    &self
-                        .tap
-                        .page(after, now, &self.receivers.names(), |at| self.collector.calendar().place(at)),
-                );
+                let names = self.receivers.names();
+                Answer::of(&self.tap.page(after, now, &names, |at| self.collector.calendar().place(at)))
             }
-            OfCollect::InMemory => return Answer::of(&self.in_memory()),
-            OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
-            OfCollect::KeysCompare { keys } => self.compare(&keys).map(|done| Answer::of(&done)),
-            OfCollect::KeysStage { import, keys } => self.stage(import, &keys).map(|here| Answer::of(&here)),
-            OfCollect::KeysApply { import, count } => {
-                self.apply(import, count).map(|added| Answer::of(&added))
-            }
-            OfCollect::KeysRemove { meters } => self.remove(&meters).map(|gone| Answer::of(&gone)),
-            OfCollect::KeysTest { frames } => self.test(frames).await.map(|tests| Answer::of(&tests)),
-            OfCollect::MeterKey { meter, sealed } => self.take_key(meter, &sealed).map(|()| Answer::of(&())),
-            OfCollect::Erase { meter, from, to } => {
-                self.erase(meter, from, to).await.map(|()| Answer::of(&()))
-            }
+            OfCollect::InMemory => Answer::of(&self.in_memory()),
+            OfCollect::KeysAdd { keys } => answer_of(self.add(&keys)),
+            OfCollect::KeysCompare { keys } => answer_of(self.compare(&keys)),
+            OfCollect::KeysStage { import, keys } => answer_of(self.stage(import, &keys)),
+            OfCollect::KeysApply { import, count } => answer_of(self.apply(import, count)),
+            OfCollect::KeysRemove { meters } => answer_of(self.remove(&meters)),
+            OfCollect::KeysTest { frames } => answer_of(self.test(frames).await),
+            OfCollect::MeterKey { meter, sealed } => answer_of(self.take_key(meter, &sealed)),
+            OfCollect::Erase { meter, from, to: until } => return self.erase((meter, from, until), to).await,
         };
-        done.unwrap_or_else(Answer::Refused)
+        // Whoever asked may have stopped waiting.
+        let _ = to.send(answer);
     }
 
     /// How this half is.
@@ -127,18 +118,10 @@ impl Half {
         })
         .collect()
     }
+}
 
-    async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {
-        // What waits to be stored is erased in the store; what is not that far yet must not get there later.
-        self.collector.erase(meter, from, to);
-        self.store().await;
-        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())?;
-        if let Ok(Some(Ok(meters))) = self.writer.ask(CollectStore::sealed_meters).await {
-            let of_it = meters.iter().find(|(other, _)| other.to_string() == meter.as_str());
-            self.collector.set_sealed(meter, of_it.map_or(0, |(_, stored)| *stored));
-        }
-        Ok(())
-    }
+fn answer_of<T: serde::Serialize>(done: Result<T, String>) -> Answer {
+    done.map_or_else(Answer::Refused, |done| Answer::of(&done))
 }
 
 /// An answer has its bounds.

@@ -1,6 +1,7 @@
 //! The receiving half: receivers, keys, readings. It needs no network.
 
 mod answers;
+mod erasing;
 mod kept;
 mod keys;
 mod receivers;
@@ -36,6 +37,7 @@ use crate::receiver::{LinkCrcs, RawFrame};
 use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
+use erasing::Erasures;
 use receivers::Receivers;
 use secrets::{Vault, meter_list};
 
@@ -85,6 +87,7 @@ struct Half {
     pulse: Pulse,
     /// An import of keys that is under way.
     staged: Option<keys::Staged>,
+    erasures: Erasures,
 }
 
 /// Where others reach it.
@@ -152,6 +155,7 @@ impl Half {
             collector,
             writer,
             staged: None,
+            erasures: Erasures::default(),
         };
         if half.collector.calendar().is_trusted() {
             half.place_kept().await;
@@ -183,9 +187,8 @@ impl Half {
                     self.forget_staged(clock.uptime());
                     self.look();
                 }
-                Some((question, answer)) = sockets.asked.recv() => {
-                    let _ = answer.send(self.answer(question).await);
-                }
+                Some(asked) = sockets.asked.recv() => self.answer(asked).await,
+                Some(erased) = self.erasures.next() => self.erased(erased).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
                 Ok(()) = config.changed() => {
                     let config = config.borrow_and_update().clone();

@@ -108,7 +108,7 @@ impl DeliverStore {
         let rows = self.desk(None, |desk| desk.erase(meter, from, to));
         let erased = rows
             .and_then(|()| erase_blocks(&mut self.connection, Stream::Mails, &Span { meter, from, to }))
-            .and_then(|_| overwrite_free(&mut self.connection));
+            .and_then(|()| overwrite_free(&mut self.connection));
         self.connection.execute_batch("PRAGMA secure_delete=FAST")?;
         erased?;
         sqlite::truncate(&self.connection)?;
