@@ -13,6 +13,7 @@ use wmbus::transport::Status;
 use wmbus::{Cipher, Key};
 
 mod attacks;
+mod crowd;
 mod erasing;
 mod protection;
 mod scan;
