@@ -147,7 +147,8 @@ fn a_store_that_began_in_memory_is_merged_into_the_one_on_the_disk() {
     let mut store = DeliverStore::open(directory.path()).unwrap();
     let collect = Epoch::durable(5);
     let cursor = |seq, generation| Cursor { epoch: collect, seq: Seq::new(seq), generation };
-    let fill = |store: &mut DeliverStore, work: &dyn Fn(&mut crate::store::Desk<'_>) -> Result<(), StoreError>| {
+    let fill = |store: &mut DeliverStore,
+                work: &dyn Fn(&mut crate::store::Desk<'_>) -> Result<(), StoreError>| {
         store.desk(Some(time(0)), |desk| work(desk)).unwrap();
     };
     fill(&mut store, &|desk| {
@@ -225,9 +226,8 @@ fn a_store_that_began_in_memory_is_merged_into_the_one_on_the_disk() {
     assert_eq!((store.epoch(), store.head().unwrap().number()), (epoch, head.number() + 2));
     assert_eq!(bodies(&store), [request(1), request(3), request(40)]);
     let states = |messages: &[&str], store: &mut DeliverStore| -> Vec<Option<MailState>> {
-        let state = |message: &&str| {
-            store.desk(None, |desk| desk.mail(message)).unwrap().map(|mail| mail.state)
-        };
+        let state =
+            |message: &&str| store.desk(None, |desk| desk.mail(message)).unwrap().map(|mail| mail.state);
         messages.iter().map(state).collect()
     };
     let messages = ["waits here, was sent there", "was sent here, waits there", "known there alone"];
