@@ -98,3 +98,6 @@ impl Half {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
