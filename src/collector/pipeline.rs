@@ -10,6 +10,7 @@ mod scan;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use messages::Time;
 use messages::batch::{Record, Seq, Stream};
@@ -61,7 +62,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Collector {
     settings: Settings,
-    keys: Keyring,
+    keys: Arc<Keyring>,
     times: Times,
     boot: String,
     opener: Opener,
@@ -234,13 +235,13 @@ impl Collector {
 
     /// The keys.
     #[must_use]
-    pub const fn keys(&self) -> &Keyring {
+    pub const fn keys(&self) -> &Arc<Keyring> {
         &self.keys
     }
 
     /// Other keys. Sealed frames that one of them may open are to be asked for, see [`Self::to_open`].
     pub fn set_keys(&mut self, keys: Keyring) {
-        self.keys = keys;
+        self.keys = Arc::new(keys);
         self.opener.forget_keys();
         for (meter, state) in &mut self.meters {
             state.guard.set_q4(q4(&self.settings, &self.keys, *meter));

@@ -348,7 +348,7 @@ impl Session {
                 warn!("an erasure is refused: {why}");
                 self.report_request(id, meter, RequestOutcome::Failed);
             }
-            // It does not run: the next tick tries again.
+            // It does not run, or cannot do it now: the next tick tries again.
             Done::Key(_, _, Err(_)) | Done::Erased(_, Err(_)) => {}
             Done::InMemory(Ok(blocks)) => self.send_from_memory(blocks),
         }

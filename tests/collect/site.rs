@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vesigate::config::{Config, Credentials};
-use vesigate::halves::control::ask;
+use vesigate::halves::control::{AskError, ask};
 use vesigate::halves::questions::{KeysAdded, NewKey, OfCollect};
 use vesigate::halves::{Daemon, Fatal, collect};
 use vesigate::health::status::CollectStatus;
@@ -141,7 +141,14 @@ impl Site {
     }
 
     async fn ask<A: serde::de::DeserializeOwned>(&self, question: &OfCollect) -> A {
-        ask(&self.folder.path().join("run/collect/control.sock"), question).await.unwrap()
+        self.try_ask(question).await.unwrap()
+    }
+
+    pub(crate) async fn try_ask<A: serde::de::DeserializeOwned>(
+        &self,
+        question: &OfCollect,
+    ) -> Result<A, AskError> {
+        ask(&self.folder.path().join("run/collect/control.sock"), question).await
     }
 
     /// Stops in order and gives everything stored: events, then readings.

@@ -85,6 +85,8 @@ fn documents_are_taken_by_version_and_deleted_by_the_list_only() {
     });
 }
 
+const ERASURE: &str = r#","requests":[{"id":"00000000000000000000000000000d02","expires":"2027-11-25T00:00:00Z","do":"erase","from":"2024-01-01T00:00:00Z","to":"2026-06-01T00:00:00Z"}]"#;
+
 #[test]
 fn keys_and_erasures_are_handed_to_collect_once() {
     with_mosquitto(async {
@@ -94,8 +96,7 @@ fn keys_and_erasures_are_handed_to_collect_once() {
         let mut asked =
             listen::<OfCollect>(&site.collect_sockets().join("control.sock"), stop.clone()).unwrap();
         let key = SealedBox::seal(&SecretKey::from_bytes([5; 32]).public(), &[6; 16], [8; 32]).unwrap();
-        let request = r#","requests":[{"id":"00000000000000000000000000000d02","expires":"2027-11-25T00:00:00Z","do":"erase","from":"2024-01-01T00:00:00Z","to":"2026-06-01T00:00:00Z"}]"#;
-        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, request, Some(key.clone()))).await;
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, ERASURE, Some(key.clone()))).await;
         let running = site.start();
         let (mut keys, mut erasures) = (0, 0);
         while keys == 0 || erasures == 0 {
@@ -157,5 +158,44 @@ fn what_another_store_lacks_is_asked_for_again() {
         running.until(|status| status.config.version == 5 && status.config.behind == 0).await;
         running.shared.signals.subscribe().wait_for(|signals| signals.settled).await.unwrap();
         running.stop().await;
+    });
+}
+
+#[test]
+fn what_collect_cannot_do_now_is_asked_for_until_it_is_done() {
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let (portal, site) = (scene.portal().await, scene.site());
+        let stop = CancellationToken::new();
+        let mut asked =
+            listen::<OfCollect>(&site.collect_sockets().join("control.sock"), stop.clone()).unwrap();
+        let key = SealedBox::seal(&SecretKey::from_bytes([5; 32]).public(), &[6; 16], [8; 32]).unwrap();
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, ERASURE, Some(key))).await;
+        let running = site.start();
+        let (mut keys, mut erasures) = (0, 0);
+        while keys < 3 || erasures < 3 {
+            let (question, answer) = asked.recv().await.unwrap();
+            let count = match question {
+                OfCollect::MeterKey { .. } => &mut keys,
+                OfCollect::Erase { .. } => &mut erasures,
+                _ => continue,
+            };
+            *count += 1;
+            let _ = match *count {
+                1 => answer.send(Answer::Later("the disk is full".to_owned())),
+                // It stops.
+                2 => Ok(drop(answer)),
+                _ => answer.send(Answer::of(&())),
+            };
+        }
+        // Done, not failed: what is kept here is erased, too.
+        running.until(|status| status.streams[&messages::batch::Stream::Mails].head.number() >= 1).await;
+        let outcome =
+            running.shared.store.borrow().is_erased("00000000000000000000000000000d02".parse().unwrap());
+        assert!(outcome.unwrap());
+        assert_eq!(running.shared.store.borrow().handed(meter()).unwrap(), 2);
+        assert_eq!((keys, erasures), (3, 3));
+        running.stop().await;
+        stop.cancel();
     });
 }

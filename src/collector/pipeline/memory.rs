@@ -54,7 +54,7 @@ impl Collector {
         let mut collector = Self {
             thresholds: settings.thresholds.clone(),
             settings,
-            keys,
+            keys: std::sync::Arc::new(keys),
             times,
             boot: boot.as_str().to_owned(),
             opener: Opener::default(),

@@ -12,10 +12,16 @@ use crate::health::clock::Source;
 use crate::health::status::{CollectStatus, StreamStatus};
 
 impl Half {
-    /// Answers one question, or sees to it that it is answered later.
+    /// Answers one question; what takes long is answered when it is done.
     pub(super) async fn answer(&mut self, (question, to): Asked<OfCollect>) {
         let now = self.daemon.world.clock.uptime();
         let answer = match question {
+            OfCollect::KeysAdd { keys } => return self.add(&keys, to),
+            OfCollect::KeysApply { import, count } => return self.apply(import, count, to),
+            OfCollect::KeysRemove { meters } => return self.remove(&meters, to),
+            OfCollect::MeterKey { meter, sealed } => return self.take_key(meter, sealed, to),
+            OfCollect::KeysTest { frames } => return self.test(frames, to).await,
+            OfCollect::Erase { meter, from, to: until } => return self.erase((meter, from, until), to).await,
             OfCollect::Status => Answer::of(&self.status()),
             OfCollect::KeysList { after } => answer_of(self.marks(after.as_deref())),
             OfCollect::Heard { after } => {
@@ -30,14 +36,8 @@ impl Half {
                 Answer::of(&self.tap.page(after, now, &names, |at| self.collector.calendar().place(at)))
             }
             OfCollect::InMemory => Answer::of(&self.in_memory()),
-            OfCollect::KeysAdd { keys } => answer_of(self.add(&keys)),
             OfCollect::KeysCompare { keys } => answer_of(self.compare(&keys)),
             OfCollect::KeysStage { import, keys } => answer_of(self.stage(import, &keys)),
-            OfCollect::KeysApply { import, count } => answer_of(self.apply(import, count)),
-            OfCollect::KeysRemove { meters } => answer_of(self.remove(&meters)),
-            OfCollect::KeysTest { frames } => answer_of(self.test(frames).await),
-            OfCollect::MeterKey { meter, sealed } => answer_of(self.take_key(meter, &sealed)),
-            OfCollect::Erase { meter, from, to: until } => return self.erase((meter, from, until), to).await,
         };
         // Whoever asked may have stopped waiting.
         let _ = to.send(answer);
@@ -84,7 +84,7 @@ impl Half {
                 budget: writer.budget,
                 free: writer.free,
             },
-            collect_key: self.vault.secret.public(),
+            collect_key: self.keeper.vault.secret.public(),
             meters: self.collector.meters(now),
             telegrams,
             episodes: self.collector.episodes(),

@@ -50,7 +50,7 @@ impl Half {
             return;
         }
         if erasures.asked.len() >= MOST {
-            let _ = to.send(Answer::Refused(format!("{MOST} spans are being erased: ask again in a minute")));
+            let _ = to.send(Answer::Later(format!("{MOST} spans are being erased")));
             return;
         }
         // What is not stored yet must not get there later.
@@ -66,7 +66,7 @@ impl Half {
                 });
             }
             Err(closed) => {
-                let _ = to.send(Answer::Refused(closed.to_string()));
+                let _ = to.send(Answer::Later(closed.to_string()));
             }
         }
     }
@@ -88,7 +88,8 @@ impl Half {
         let waiting = place.map(|place| self.erasures.asked.swap_remove(place).1).unwrap_or_default();
         let answer = match &erased {
             Ok(_) => Answer::of(&()),
-            Err(error) => Answer::Refused(error.to_string()),
+            // A disk that is full, and a store that is being replaced, pass.
+            Err(error) => Answer::Later(error.to_string()),
         };
         let heard = waiting.into_iter().map(|to| to.send(answer.clone()).is_ok());
         // Each is to be told.

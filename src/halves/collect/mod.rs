@@ -2,6 +2,7 @@
 
 mod answers;
 mod erasing;
+mod keeper;
 mod kept;
 mod keys;
 mod receivers;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use messages::event::ProblemKind;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wmbus::Frame;
 
@@ -38,6 +39,7 @@ use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
 use erasing::Erasures;
+use keeper::Keeper;
 use receivers::Receivers;
 use secrets::{Vault, meter_list};
 
@@ -67,7 +69,7 @@ pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
 struct Half {
     daemon: Daemon,
     config: Arc<Config>,
-    vault: Vault,
+    keeper: Keeper,
     collector: Collector,
     writer: Writer,
     writer_status: watch::Receiver<WriterStatus>,
@@ -88,6 +90,8 @@ struct Half {
     /// An import of keys that is under way.
     staged: Option<keys::Staged>,
     erasures: Erasures,
+    /// A test of keys is under way.
+    testing: Arc<Semaphore>,
 }
 
 /// Where others reach it.
@@ -127,8 +131,9 @@ impl Half {
         telegrams: mpsc::Sender<(u8, RawFrame)>,
     ) -> Result<Self, Fatal> {
         let clock = daemon.world.clock.clone();
-        let vault = Vault::open(&config, &daemon.credentials)?;
-        let keys = vault.load().map_err(Fatal::Keys)?;
+        let (of_keys, credentials) = (config.clone(), daemon.credentials.clone());
+        let opened = keeper::beside(move || Vault::open(&of_keys, &credentials)).await;
+        let (vault, keys) = opened.map_err(|error| Fatal::Program(error.to_string()))??;
         let directory = config.gateway.collect_dir();
         let writer = Writer::start(Options::new(directory.clone(), &config.collect, clock.clone()))?;
         let (memory, calendar) = kept::memory(&writer, &directory, &daemon.world.boot).await;
@@ -151,11 +156,12 @@ impl Half {
             started,
             daemon,
             config,
-            vault,
+            keeper: Keeper::new(Arc::new(vault)),
             collector,
             writer,
             staged: None,
             erasures: Erasures::default(),
+            testing: Arc::new(Semaphore::new(1)),
         };
         if half.collector.calendar().is_trusted() {
             half.place_kept().await;
@@ -187,6 +193,7 @@ impl Half {
                     self.forget_staged(clock.uptime());
                     self.look();
                 }
+                (outcome, answer) = self.keeper.done() => self.made(outcome, answer),
                 Some(asked) = sockets.asked.recv() => self.answer(asked).await,
                 Some(erased) = self.erasures.next() => self.erased(erased).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
@@ -263,6 +270,7 @@ impl Half {
     async fn end(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>) {
         frames.close();
         self.receivers.stop().await;
+        self.keeper.finish().await;
         while let Ok(frame) = frames.try_recv() {
             self.hear(&frame);
         }
@@ -310,10 +318,7 @@ impl Half {
 
     /// Another configuration is in force.
     async fn reload(&mut self, config: Arc<Config>) {
-        match self.vault.load() {
-            Ok(keys) => self.collector.set_keys(keys),
-            Err(reason) => tracing::error!("{reason}; the keys that were loaded before stay in force"),
-        }
+        self.keeper.reload();
         if let Some(list) = meter_list(&config) {
             self.collector.reload(settings(&config, list));
         }

@@ -101,7 +101,8 @@ impl Files {
         let pem = pem.map_err(|_| FilesError::NoRequest)?;
         let text = Zeroizing::new(format!("{}{pem}", secret.as_str()));
         let request = Request::read(&text).ok_or(FilesError::NoRequest)?;
-        keyring::replace(&self.path(REQUEST), |file| file.write_all(text.as_bytes())).map_err(io_error)?;
+        keyring::replace(&self.path(REQUEST), |file| file.write_all(text.as_bytes()))
+            .map_err(|error| io_error(error.into()))?;
         Ok(request)
     }
 
@@ -115,7 +116,8 @@ impl Files {
             std::fs::rename(self.path(RENEWED), self.path(FORMER)).map_err(io_error)?;
         }
         let pair = Zeroizing::new(format!("{key}\n{chain}"));
-        keyring::replace(&self.path(RENEWED), |file| file.write_all(pair.as_bytes())).map_err(io_error)?;
+        keyring::replace(&self.path(RENEWED), |file| file.write_all(pair.as_bytes()))
+            .map_err(|error| io_error(error.into()))?;
         // From here on the request is a copy; if it cannot be removed, the next start does.
         drop(std::fs::remove_file(self.path(REQUEST)));
         Ok(())
