@@ -275,6 +275,12 @@ impl Collector {
         self.to_open.pop()
     }
 
+    /// Whether there is one.
+    #[must_use]
+    pub const fn is_to_open(&self) -> bool {
+        !self.to_open.is_empty()
+    }
+
     /// The sealed frames of a meter, oldest first.
     pub fn open_sealed(&mut self, meter: Meter, mut frames: Vec<SealedFrame>, uptime: Uptime) {
         let now = self.times.steady(uptime);

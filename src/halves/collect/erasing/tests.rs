@@ -1,34 +1,10 @@
-use std::sync::Arc;
-
 use messages::Hour;
 use messages::batch::{Body, Record, Seq, Stream};
 use messages::reading::{Checked, HourRow};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
+use super::super::tests::{START, half};
 use super::*;
-use crate::config::{Config, Credentials};
-use crate::halves::Daemon;
-use crate::health::supervisor::Supervisor;
 use crate::store::{CollectReader, Commit, NewBlock, nonce};
-use crate::world::World;
-
-const START: i64 = 1_795_478_400;
-
-async fn half(folder: &std::path::Path) -> Half {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let text = format!("[gateway]\ndata_dir = {:?}\n[status]\nsockets = {:?}\n", path("data"), path("run"));
-    let config = Arc::new(Config::parse(folder, &text).unwrap());
-    let daemon = Daemon {
-        world: World::manual(START),
-        config: watch::channel(Arc::clone(&config)).1,
-        credentials: Credentials::default(),
-        reload: Arc::default(),
-        supervisor: Supervisor::new(1),
-        stop: CancellationToken::new(),
-    };
-    Half::open(daemon, config, mpsc::channel(1).0).await.unwrap()
-}
 
 fn span() -> Span {
     let time = |hour: i64| Time::from_unix(START + hour * 3600).unwrap();
