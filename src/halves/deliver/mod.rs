@@ -44,6 +44,8 @@ const HOLD: i64 = 60;
 const GOODBYE: Duration = Duration::from_secs(5);
 /// How long the receiving half may take to say what waits in its memory: it will hint again.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The place of a problem with the meter list.
+const LIST: &str = "meter_list";
 /// Transactions in one turn; what is left is read in the next, so that nothing else waits.
 const READS: usize = 16;
 
@@ -68,6 +70,8 @@ struct Half {
     shared: Rc<Shared>,
     key: messages::seal::SecretKey,
     alarms: Alarms,
+    /// The meter list in force.
+    list: Arc<MeterList>,
     desk: Desk,
     reader: Option<CollectReader>,
     /// What the receiving half's store said of itself when it was last read.
@@ -131,8 +135,13 @@ impl Half {
         }
         spawn_local(keep_time(source, Rc::clone(&shared), daemon.stop.clone()));
         let started = daemon.world.clock.uptime();
+        let list = meter_list(&config).unwrap_or_else(|reason| {
+            shared.problem(ProblemKind::ConfigRefused, Some(LIST), Some(&reason));
+            Arc::default()
+        });
         Ok(Self {
-            alarms: Alarms::new(&config, meter_list(&config).unwrap_or_default(), key.clone()),
+            alarms: Alarms::new(&config, Arc::clone(&list), key.clone()),
+            list,
             desk: Desk::new(&config, &daemon.credentials).map_err(Fatal::Secret)?,
             pulse: daemon.supervisor.watch("deliver"),
             signals: shared.signals.subscribe(),
@@ -414,10 +423,24 @@ impl Half {
         }
     }
 
+    /// The meter list of this configuration; with a bad one the list before stays in force, so that its contacts still
+    /// get their mails.
+    fn take_list(&mut self) {
+        let refused = match meter_list(&self.config) {
+            Ok(list) => {
+                self.list = list;
+                None
+            }
+            Err(reason) => Some(format!("{reason}; the one before stays in force")),
+        };
+        self.shared.problem(ProblemKind::ConfigRefused, Some(LIST), refused.as_deref());
+        self.alarms.configure(&self.config, Arc::clone(&self.list));
+    }
+
     /// Another configuration is in force.
     async fn reload(&mut self, config: Arc<Config>) {
         let before = std::mem::replace(&mut self.config, config);
-        self.alarms.configure(&self.config, meter_list(&self.config).unwrap_or_default());
+        self.take_list();
         match Desk::new(&self.config, &self.daemon.credentials) {
             Ok(desk) => self.desk.replace_by(desk),
             Err(reason) => warn!("{reason}; mails go on as before"),
@@ -432,18 +455,17 @@ impl Half {
     }
 }
 
-/// The meter list names meters in mails. It is the receiving half's file; one that cannot be read is an empty one.
-fn meter_list(config: &Config) -> Option<Arc<MeterList>> {
-    let path = config.meter_list.as_ref()?;
-    match MeterList::load(path, &config.contacts) {
-        Ok(list) => Some(Arc::new(list)),
-        Err(problems) => {
-            for problem in problems {
-                warn!("{problem}");
-            }
-            None
+/// The meter list says whom a leak of a meter is mailed to, and names meters in mails; or what is wrong with it. The
+/// configuration was checked with it, but it may have changed since.
+fn meter_list(config: &Config) -> Result<Arc<MeterList>, String> {
+    let Some(path) = &config.meter_list else { return Ok(Arc::default()) };
+    MeterList::load(path, &config.contacts).map(Arc::new).map_err(|problems| {
+        for problem in &problems {
+            warn!("{problem}");
         }
-    }
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        format!("the meter list is refused: {first}")
+    })
 }
 
 /// Looks whether the clock is right: often until it is, then at ease.
