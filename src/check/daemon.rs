@@ -38,7 +38,7 @@ pub(super) fn runs(half: &str, error: Option<&AskError>, store: &Path) -> Findin
         AskError::Io(io::ErrorKind::PermissionDenied) => {
             finding(Verdict::Doubtful, format!("{half}: {error}"))
         }
-        AskError::Refused(_) => {
+        AskError::Refused(_) | AskError::Later(_) => {
             finding(Verdict::Doubtful, format!("{half} runs and will not say how it is: {error}; try again"))
         }
         AskError::Io(_) => {

@@ -98,6 +98,44 @@ pub enum OfCollect {
     InMemory,
 }
 
+/// All that the delivering half may ask the receiving one, over a socket of its own: it talks to a network, and whoever
+/// breaks into it shall not rule the keys.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum ByDeliver {
+    /// As [`OfCollect::Status`].
+    Status,
+    /// As [`OfCollect::MeterKey`].
+    MeterKey {
+        /// Whose key.
+        meter: MeterId,
+        /// The key, as [`SealedBox::seal_key`] seals it.
+        sealed: SealedBox,
+    },
+    /// As [`OfCollect::Erase`].
+    Erase {
+        /// Of which meter.
+        meter: MeterId,
+        /// From when on.
+        from: Time,
+        /// Up to when, exclusive.
+        to: Time,
+    },
+    /// As [`OfCollect::InMemory`].
+    InMemory,
+}
+
+impl From<ByDeliver> for OfCollect {
+    fn from(question: ByDeliver) -> Self {
+        match question {
+            ByDeliver::Status => Self::Status,
+            ByDeliver::MeterKey { meter, sealed } => Self::MeterKey { meter, sealed },
+            ByDeliver::Erase { meter, from, to } => Self::Erase { meter, from, to },
+            ByDeliver::InMemory => Self::InMemory,
+        }
+    }
+}
+
 /// Questions to the delivering half.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]

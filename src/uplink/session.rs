@@ -144,7 +144,7 @@ impl Session {
             report: Report::default(),
             home: setup.home_assistant.clone().map(HomeAssistant::new),
             memory: Memory::default(),
-            jobs: Jobs::new(setup.collect_sockets.join("control.sock")),
+            jobs: Jobs::new(setup.between.join("deliver.sock")),
             renewal: Renewal::new(setup.deliver_dir.clone()),
             link: Link::default(),
             suspects: outbox::Suspects::default(),

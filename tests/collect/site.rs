@@ -151,6 +151,14 @@ impl Site {
         ask(&self.folder.path().join("run/collect/control.sock"), question).await
     }
 
+    /// Over the other half's socket.
+    pub(crate) async fn ask_as_deliver<A: serde::de::DeserializeOwned>(
+        &self,
+        question: &impl serde::Serialize,
+    ) -> Result<A, AskError> {
+        ask(&self.folder.path().join("run/between/deliver.sock"), question).await
+    }
+
     /// Stops in order and gives everything stored: events, then readings.
     pub(crate) async fn stop(self) -> Vec<Record> {
         self.stop.cancel();

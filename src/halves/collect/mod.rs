@@ -23,7 +23,7 @@ use wmbus::Frame;
 
 use super::control::{self, Asked};
 use super::nudge::{Ear, News, Told, say};
-use super::questions::OfCollect;
+use super::questions::{ByDeliver, OfCollect};
 use super::tap::Tap;
 use super::{Daemon, Fatal};
 use crate::collector::codes::Thresholds;
@@ -98,7 +98,10 @@ struct Half {
 
 /// Where others reach it.
 struct Sockets {
+    /// By commands.
     asked: mpsc::Receiver<Asked<OfCollect>>,
+    /// By the other half.
+    by_deliver: mpsc::Receiver<Asked<ByDeliver>>,
     ear: Ear,
     metrics: Option<UnixListener>,
     deliver: PathBuf,
@@ -106,10 +109,10 @@ struct Sockets {
 
 impl Sockets {
     fn open(config: &Config, stop: &CancellationToken) -> Result<Self, Fatal> {
-        let directory = config.status.collect_sockets();
-        let at = |name: &str| directory.join(name);
+        let (directory, between) = (config.status.collect_sockets(), config.status.between());
         let fatal = |path: PathBuf| move |error| Fatal::File { path, error };
-        let (control, nudge) = (at("control.sock"), at("nudge.sock"));
+        let control = directory.join("control.sock");
+        let (deliver, nudge) = (between.join("deliver.sock"), between.join("nudge.sock"));
         let metrics = match config.status.metrics {
             config::Metrics::Off => None,
             config::Metrics::Sockets | config::Metrics::Loopback(_) => {
@@ -119,6 +122,7 @@ impl Sockets {
         };
         Ok(Self {
             asked: control::listen(&control, stop.clone()).map_err(fatal(control))?,
+            by_deliver: control::listen(&deliver, stop.clone()).map_err(fatal(deliver))?,
             ear: Ear::open(&nudge).map_err(fatal(nudge))?,
             metrics,
             deliver: config.status.deliver_sockets().join("nudge.sock"),
@@ -197,6 +201,7 @@ impl Half {
                 }
                 (outcome, answer) = self.keeper.done() => self.made(outcome, answer),
                 Some(asked) = sockets.asked.recv() => self.answer(asked).await,
+                Some((question, to)) = sockets.by_deliver.recv() => self.answer((question.into(), to)).await,
                 Some(erased) = self.erasures.next() => self.erased(erased).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
                 Ok(()) = config.changed() => {

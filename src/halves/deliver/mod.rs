@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::control::{self, Asked, ask};
 use super::nudge::{Ear, News};
-use super::questions::{InMemory, OfCollect, OfDeliver};
+use super::questions::{ByDeliver, InMemory, OfDeliver};
 use super::{Daemon, Fatal, identity};
 use crate::alarm::{Alarms, ReadError};
 use crate::config::{Acknowledge, Config, MeterList};
@@ -228,8 +228,8 @@ impl Half {
             return;
         }
         self.shared.news.notify_one();
-        let socket = self.config.status.collect_sockets().join("control.sock");
-        let asked = tokio::time::timeout(PATIENCE, ask::<Vec<InMemory>>(&socket, &OfCollect::InMemory)).await;
+        let socket = self.config.status.between().join("deliver.sock");
+        let asked = tokio::time::timeout(PATIENCE, ask::<Vec<InMemory>>(&socket, &ByDeliver::InMemory)).await;
         let Ok(Ok(waiting)) = asked else { return };
         let events = waiting.iter().filter(|block| block.stream == Stream::Events);
         let blocks: Vec<Block> = events.filter_map(InMemory::block).collect();
