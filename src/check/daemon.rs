@@ -263,7 +263,9 @@ mod tests {
         let (verdict, text) = said(AskError::Unreadable, &none);
         assert!(verdict == Verdict::Bad && text.contains("restart"), "{text}");
         assert_eq!(said(io(io::ErrorKind::PermissionDenied), &store).0, Verdict::Doubtful);
-        assert_eq!(said(AskError::Refused("it is stopping".to_owned()), &store).0, Verdict::Doubtful);
+        for error in [AskError::Refused, AskError::Later] {
+            assert_eq!(said(error("it is stopping".to_owned()), &store).0, Verdict::Doubtful);
+        }
         assert_eq!(runs("collect", None, &none).verdict, Verdict::Good);
     }
 }

@@ -150,9 +150,7 @@ pub async fn ask<A: DeserializeOwned>(path: &Path, question: &impl Serialize) ->
 #[must_use]
 pub fn is_there(path: &Path) -> bool {
     let connected = std::os::unix::net::UnixStream::connect(path);
-    !connected.is_err_and(|error| {
-        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
-    })
+    !connected.is_err_and(|error| AskError::Io(error.kind()).says_it_does_not_run())
 }
 
 /// One line, or what came of it before the end. It may hold keys: no copy of it stays behind.

@@ -165,7 +165,7 @@ impl Line {
     fn try_ask<A: DeserializeOwned>(&self, question: &OfCollect) -> Result<Option<A>, String> {
         match self.runtime.block_on(ask(&self.socket, question)) {
             Ok(answer) => Ok(Some(answer)),
-            Err(AskError::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)) => Ok(None),
+            Err(error) if error.says_it_does_not_run() => Ok(None),
             Err(error @ AskError::Refused(_)) => Err(error.to_string()),
             Err(error) => Err(format!("the gateway runs, but {error}")),
         }
@@ -175,7 +175,7 @@ impl Line {
     fn change<A: DeserializeOwned>(&self, question: &OfCollect) -> Result<A, String> {
         match self.runtime.block_on(ask(&self.socket, question)) {
             Ok(answer) => Ok(answer),
-            Err(AskError::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)) => {
+            Err(error) if error.says_it_does_not_run() => {
                 Err("the gateway has stopped meanwhile; no key was changed: try again".to_owned())
             }
             Err(error @ (AskError::Refused(_) | AskError::Io(io::ErrorKind::PermissionDenied))) => {

@@ -369,6 +369,9 @@ fn a_certificate_is_never_joined_with_the_key_of_another_request() {
     assert!(!gateway.folder.path().join("broker.pem").exists());
 }
 
+/// Linux takes no longer name, with the zero at its end.
+const LONGEST_PATH: usize = 4096;
+
 #[test]
 fn where_the_new_pair_cannot_be_stored_the_request_and_the_pair_before_are_there() {
     let signer = Authority::new("authority");
@@ -378,15 +381,18 @@ fn where_the_new_pair_cannot_be_stored_the_request_and_the_pair_before_are_there
     gateway.files().install(&gateway.present.facts.key, &first, &answer).unwrap();
     let present = gateway.candidates(NOW).remove(0);
     let second = gateway.files().make_request(&present).unwrap();
-    // Nothing can be written where the new pair is written first.
-    let beside = gateway.folder.path().join("broker.pem.new");
-    std::fs::create_dir_all(beside.join("in the way")).unwrap();
+    // The same folder under a name that leaves room for the file's, and none for that of the file beside it.
+    let mut far = gateway.folder.path().display().to_string();
+    while far.len() < LONGEST_PATH - 30 {
+        far += "/.";
+    }
+    let far = Files::new(far.into());
     let answer = signer.sign(&second.pem, NAME, FROM, UNTIL);
-    assert!(gateway.files().install(&present.key, &second, &answer).is_err());
+    assert!(far.install(&present.key, &second, &answer).is_err());
+    assert!(!gateway.folder.path().join("broker.pem").exists(), "it had come that far");
     assert_eq!(gateway.files().request(&present), Ok(Some(second.clone())));
     assert_eq!(gateway.candidates(NOW)[0].key, first.key);
     assert_eq!(gateway.files().known_keys(), std::slice::from_ref(&first.key));
-    std::fs::remove_dir_all(beside).unwrap();
     gateway.files().install(&present.key, &second, &answer).unwrap();
     assert_eq!(gateway.candidates(NOW)[0].key, second.key);
     assert_eq!(gateway.files().known_keys(), [second.key, first.key]);
