@@ -190,6 +190,13 @@ impl HeardTable {
         }
     }
 
+    /// Forgets a meter.
+    pub fn forget(&mut self, meter: Meter) {
+        if self.meters.remove(&meter).is_some_and(|entry| !entry.own) {
+            self.foreign = self.foreign.saturating_sub(1);
+        }
+    }
+
     /// Forgets what a meter has said, if that is to be forgotten.
     pub fn forget_reading(&mut self, meter: Meter, is_meant: impl FnOnce(u64) -> bool) {
         if let Some(entry) = self.meters.get_mut(&meter) {

@@ -66,6 +66,12 @@ impl MeterList {
         Selector::candidates(meter).iter().find_map(|selector| self.0.get(selector))
     }
 
+    /// Whether a row has just this name.
+    #[must_use]
+    pub fn has(&self, name: Selector) -> bool {
+        self.0.contains_key(&name)
+    }
+
     /// All rows, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Selector, &ListedMeter)> {
         self.0.iter().map(|(selector, meter)| (*selector, meter))

@@ -43,4 +43,4 @@ pub use look::{Space, look_over_collect, look_over_deliver, space};
 pub use reader::{CollectReader, Moment};
 pub use stream::nonce;
 pub use trouble::{Because, Trouble};
-pub use writer::{Closed, Dropped, Options, Ring, StreamState, Writer, WriterStatus};
+pub use writer::{Closed, Dropped, Erasing, Options, Ring, StreamState, Writer, WriterStatus};

@@ -7,6 +7,7 @@ use messages::topic::Leaf;
 use tokio_util::sync::CancellationToken;
 use vesigate::halves::control::{Answer, listen};
 use vesigate::halves::questions::ByDeliver;
+use vesigate::store::DeliverStore;
 
 use crate::scene::{GATEWAY, Scene};
 use crate::site::{METER, Running, Site, meter};
@@ -136,6 +137,26 @@ fn keys_and_erasures_are_handed_to_collect_once() {
         );
         running.stop().await;
         stop.cancel();
+    });
+}
+
+#[test]
+fn what_another_store_lacks_is_asked_for_again() {
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let (portal, site) = (scene.portal().await, scene.site());
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(5, &format!(r#""{METER}":2"#))).await;
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, "", None)).await;
+        let running = site.start();
+        in_force(&running, 2).await;
+        running.shared.signals.subscribe().wait_for(|signals| signals.settled).await.unwrap();
+
+        let empty = DeliverStore::in_memory(&site.path().join("elsewhere")).unwrap();
+        running.shared.store.replace(empty);
+        in_force(&running, 2).await;
+        running.until(|status| status.config.version == 5 && status.config.behind == 0).await;
+        running.shared.signals.subscribe().wait_for(|signals| signals.settled).await.unwrap();
+        running.stop().await;
     });
 }
 

@@ -4,31 +4,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use messages::batch::{ContentType, Seq, Stream};
 use messages::status::{Clock, ClockTrust, Disk};
-use messages::{MeterId, Time};
-use tokio::sync::oneshot;
 
 use super::Half;
-use crate::halves::control::Answer;
+use crate::halves::control::{Answer, Asked};
 use crate::halves::questions::{InMemory, OfCollect};
 use crate::health::clock::Source;
 use crate::health::status::{CollectStatus, StreamStatus};
-use crate::store::CollectStore;
 
 impl Half {
     /// Answers one question; what takes long is answered when it is done.
-    pub(super) async fn answer(&mut self, question: OfCollect, to: oneshot::Sender<Answer>) {
+    pub(super) async fn answer(&mut self, (question, to): Asked<OfCollect>) {
         let now = self.daemon.world.clock.uptime();
-        let refused = Answer::Refused;
         let answer = match question {
             OfCollect::KeysAdd { keys } => return self.add(&keys, to),
             OfCollect::KeysApply { import, count } => return self.apply(import, count, to),
             OfCollect::KeysRemove { meters } => return self.remove(&meters, to),
             OfCollect::MeterKey { meter, sealed } => return self.take_key(meter, sealed, to),
             OfCollect::KeysTest { frames } => return self.test(frames, to).await,
+            OfCollect::Erase { meter, from, to: until } => return self.erase((meter, from, until), to).await,
             OfCollect::Status => Answer::of(&self.status()),
-            OfCollect::KeysList { after } => {
-                self.marks(after.as_deref()).map_or_else(refused, |marks| Answer::of(&marks))
-            }
+            OfCollect::KeysList { after } => answer_of(self.marks(after.as_deref())),
             OfCollect::Heard { after } => {
                 Answer::of(&self.collector.heard(after, &self.receivers.names(), now))
             }
@@ -36,21 +31,15 @@ impl Half {
                 self.daemon.reload.notify_one();
                 Answer::of(&())
             }
-            OfCollect::Tap { after } => Answer::of(&self.tap.page(
-                after,
-                now,
-                &self.receivers.names(),
-                |at| self.collector.calendar().place(at),
-            )),
+            OfCollect::Tap { after } => {
+                let names = self.receivers.names();
+                Answer::of(&self.tap.page(after, now, &names, |at| self.collector.calendar().place(at)))
+            }
             OfCollect::InMemory => Answer::of(&self.in_memory()),
-            OfCollect::KeysCompare { keys } => {
-                self.compare(&keys).map_or_else(refused, |done| Answer::of(&done))
-            }
-            OfCollect::KeysStage { import, keys } => {
-                self.stage(import, &keys).map_or_else(refused, |here| Answer::of(&here))
-            }
-            OfCollect::Erase { meter, from, to } => self.erase(meter, from, to).await,
+            OfCollect::KeysCompare { keys } => answer_of(self.compare(&keys)),
+            OfCollect::KeysStage { import, keys } => answer_of(self.stage(import, &keys)),
         };
+        // Whoever asked may have stopped waiting.
         let _ = to.send(answer);
     }
 
@@ -129,21 +118,10 @@ impl Half {
         })
         .collect()
     }
+}
 
-    async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Answer {
-        // What waits to be stored is erased in the store; what is not that far yet must not get there later.
-        self.collector.erase(meter, from, to);
-        self.store().await;
-        // A disk that is full, and a store that is being replaced, pass.
-        if let Err(error) = self.writer.erase(meter, from, to).await {
-            return Answer::Later(error.to_string());
-        }
-        if let Ok(Some(Ok(meters))) = self.writer.ask(CollectStore::sealed_meters).await {
-            let of_it = meters.iter().find(|(other, _)| other.to_string() == meter.as_str());
-            self.collector.set_sealed(meter, of_it.map_or(0, |(_, stored)| *stored));
-        }
-        Answer::of(&())
-    }
+fn answer_of<T: serde::Serialize>(done: Result<T, String>) -> Answer {
+    done.map_or_else(Answer::Refused, |done| Answer::of(&done))
 }
 
 /// An answer has its bounds.

@@ -1,6 +1,7 @@
 //! The receiving half: receivers, keys, readings. It needs no network.
 
 mod answers;
+mod erasing;
 mod keeper;
 mod kept;
 mod keys;
@@ -37,6 +38,7 @@ use crate::receiver::{LinkCrcs, RawFrame};
 use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
+use erasing::Erasures;
 use keeper::Keeper;
 use receivers::Receivers;
 use secrets::{Vault, meter_list};
@@ -45,6 +47,8 @@ use secrets::{Vault, meter_list};
 const QUEUE: usize = 256;
 /// How many of them are taken between looks at everything else.
 const BATCH: usize = 64;
+/// Meters whose kept frames are opened between looks at everything else.
+const OPENED_AT_ONCE: usize = 8;
 /// A second on the world's clock.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -87,6 +91,7 @@ struct Half {
     pulse: Pulse,
     /// An import of keys that is under way.
     staged: Option<keys::Staged>,
+    erasures: Erasures,
     /// A test of keys is under way.
     testing: Arc<Semaphore>,
 }
@@ -161,6 +166,7 @@ impl Half {
             collector,
             writer,
             staged: None,
+            erasures: Erasures::default(),
             testing: Arc::new(Semaphore::new(1)),
         };
         if half.collector.calendar().is_trusted() {
@@ -194,8 +200,9 @@ impl Half {
                     self.look();
                 }
                 (outcome, answer) = self.keeper.done() => self.made(outcome, answer),
-                Some((question, answer)) = sockets.asked.recv() => self.answer(question, answer).await,
-                Some((question, answer)) = sockets.by_deliver.recv() => self.answer(question.into(), answer).await,
+                Some(asked) = sockets.asked.recv() => self.answer(asked).await,
+                Some((question, to)) = sockets.by_deliver.recv() => self.answer((question.into(), to)).await,
+                Some(erased) = self.erasures.next() => self.erased(erased).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
                 Ok(()) = config.changed() => {
                     let config = config.borrow_and_update().clone();
@@ -213,6 +220,8 @@ impl Half {
                         let _ = tokio::time::timeout(Duration::from_secs(5), answer).await;
                     });
                 }
+                // What was kept of a meter is opened before its next telegram.
+                () = std::future::ready(()), if self.collector.is_to_open() => {}
                 Some(frame) = frames.recv() => {
                     self.hear(&frame);
                     for _ in 0..BATCH {
@@ -247,10 +256,11 @@ impl Half {
         }
     }
 
-    /// Hands over what is to be stored, and opens what waited for a key.
+    /// Hands over what is to be stored, and opens some of what waited for a key: all of it may take a minute.
     async fn store(&mut self) {
         let uptime = self.daemon.world.clock.uptime();
-        while let Some(meter) = self.collector.to_open() {
+        for _ in 0..OPENED_AT_ONCE {
+            let Some(meter) = self.collector.to_open() else { break };
             let frames = self.writer.ask(move |store| store.sealed(meter)).await;
             match frames {
                 Ok(Some(Ok(frames))) => self.collector.open_sealed(meter, frames, uptime),
@@ -271,7 +281,10 @@ impl Half {
         frames.close();
         self.receivers.stop().await;
         self.keeper.finish().await;
-        while let Ok(frame) = frames.try_recv() {
+        // What was kept of a meter and is not opened yet would be older than these, and refused at the next start.
+        while !self.collector.is_to_open()
+            && let Ok(frame) = frames.try_recv()
+        {
             self.hear(&frame);
         }
         self.store().await;
@@ -361,3 +374,6 @@ async fn accept(listener: Option<&UnixListener>) -> tokio::net::UnixStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -371,7 +371,10 @@ impl Half {
         // Its beginning cannot be stored; status shows it.
         let _ = self.shared.problems.borrow_mut().raise(kind, Some("deliver"), &error.to_string(), now);
         if error.is_damage() {
-            self.replace_store();
+            // What is in memory is nowhere else; it goes back by itself.
+            if !self.shared.store.borrow().is_in_memory() {
+                self.replace_store();
+            }
         } else if matches!(error, StoreError::Full | StoreError::Unwritable(_)) {
             // Alarms still go out.
             let left = self.shared.store.borrow_mut().leave_disk();
