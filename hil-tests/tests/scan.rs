@@ -46,7 +46,7 @@ async fn every_meter_in_reach_is_told_and_the_neighbours_are_not_stored() {
         assert_eq!(told["reading"].is_object(), own, "{told}");
         assert_eq!(told["protected"], protected, "{told}");
         assert_eq!(told["receivers"], json!([site.dongle.link()]), "{told}");
-        assert!(told["median"].as_u64().is_some_and(|median| median > 0), "{told}");
+        assert!(told["interval"].as_u64().is_some_and(|interval| interval > 0), "{told}");
     }
     assert!(collect.stop().await.success());
     let rows = Store::open(&site.collect_db()).unwrap().rows();

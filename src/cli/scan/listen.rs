@@ -36,7 +36,7 @@ impl Listening<'_> {
         let named = list_in_force(self.config);
         let now = || u64::try_from(self.clock.uptime().0.as_millis()).unwrap_or(u64::MAX);
         let (mut watch, begun) = (Watch::default(), now());
-        watch.begin(&gateway.heard().await?, begun);
+        watch.begin(&gateway.heard().await?, self.expected, begun);
         let whole = self.minutes.saturating_mul(60_000);
         let mut progress = Progress::new();
         let error = |error: io::Error| error.to_string();

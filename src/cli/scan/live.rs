@@ -166,7 +166,7 @@ impl Live {
             KeyCode::Char(' ') => self.screen.table.freeze(),
             KeyCode::Char('z') => {
                 let now = self.now();
-                self.watch.begin(&self.last, now);
+                self.watch.begin(&self.last, None, now);
                 let said = "Counting begins anew: got% and reception are of what is heard from now on.";
                 self.screen.said = Some(said.to_owned());
             }
