@@ -1,6 +1,8 @@
 //! What the receiving half tells of every meter in reach, ours and the neighbours'.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::os::unix::fs::PermissionsExt;
+
 use emulator::meter::Kind;
 use emulator::town::{Resident, Town};
 use hil_tests::clock::START;
@@ -181,4 +183,65 @@ async fn commissioning_puts_a_list_in_force_and_ends_green_when_every_meter_is_r
     let kept = std::fs::read_to_string(site.path("meters.csv")).unwrap();
     assert_eq!(kept.lines().count(), 5, "{kept}");
     air.stop().await;
+}
+
+/// The list is in force when the command says so, in both halves; what is wrong with another file is told by the command.
+#[tokio::test(flavor = "multi_thread")]
+async fn commissioning_waits_for_both_halves_and_tells_what_they_cannot_take() {
+    let site = Site::fast(60);
+    let town = street(START);
+    let secret = site.path("mail.secret");
+    let keep_secret = || {
+        let file = std::fs::File::create(&secret).unwrap();
+        file.set_permissions(PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::write(&secret, "hunter2\n").unwrap();
+    };
+    keep_secret();
+    let mail = format!(
+        "[mail]\nenabled = true\nserver = \"localhost\"\nfrom = \"vesi@kylavesi.example\"\nuser = \"vesi\"\n\
+         password_file = \"{}\"",
+        secret.display()
+    );
+    site.settle(&town, &[&mail]).await;
+    site.expect_meters("id\n");
+    let commission = async |list: &str| {
+        let file = site.path("street.csv");
+        std::fs::write(&file, list).unwrap();
+        let done = site.vesigate(&["commission", file.to_str().unwrap(), "--yes", "--minutes", "0"]).await;
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let expected = async |gateway: &Gateway| gateway.status().await.unwrap()["meters"]["expected"].clone();
+    // Both halves in one process.
+    let gateway = Gateway::start(&site, Half::Both).await;
+    assert_eq!(expected(&gateway).await, 3, "by their keys");
+    let (code, said) = commission("id\n12345678\n").await;
+    assert!(code == Some(0) && said.contains("is in force"), "{code:?} {said}");
+    assert_eq!(expected(&gateway).await, 4);
+    std::fs::remove_file(&secret).unwrap();
+    let (code, said) = commission("id\n12345678\n12345679\n").await;
+    assert!(code == Some(2) && said.contains("is not in force"), "{code:?} {said}");
+    assert!(said.contains("mail.password_file") && !said.contains("hunter2"), "{said}");
+    assert_eq!(expected(&gateway).await, 4, "what was loaded before");
+    // What was mended is taken, although the list in the file is the same.
+    keep_secret();
+    let (code, said) = commission("id\n12345678\n12345679\n").await;
+    assert!(code == Some(0), "{said}");
+    assert_eq!(expected(&gateway).await, 5);
+    assert!(gateway.stop().await.success());
+    // Apart: the receiving half needs nothing of the mail.
+    let (collect, deliver) =
+        (Gateway::start(&site, Half::Collect).await, Gateway::start(&site, Half::Deliver).await);
+    std::fs::remove_file(&secret).unwrap();
+    let (code, said) = commission("id\n12345678\n").await;
+    assert!(code == Some(1) && said.contains("is in force"), "{code:?} {said}");
+    assert!(said.contains("delivering half") && said.contains("mail.password_file"), "{said}");
+    assert_eq!(expected(&collect).await, 4);
+    keep_secret();
+    let (code, said) = commission("id\n12345678\n").await;
+    assert!(code == Some(0), "{said}");
+    // It reads the list when it starts.
+    assert!(deliver.stop().await.success());
+    let (code, said) = commission("id\n12345679\n").await;
+    assert!(code == Some(0), "{said}");
+    assert!(collect.stop().await.success());
 }

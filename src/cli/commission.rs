@@ -3,10 +3,8 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
-use wmbus::Meter;
 
 use super::exit;
 use super::scan::gateway::{Gateway, load_list};
@@ -70,8 +68,8 @@ Examples:
   vesigate commission new-street.csv --keep --minutes 30 --report new-street.html
   vesigate commission meters.csv --yes --json | jq '.meters[] | select(.green | not)'
 
-Exit codes: 0 every meter is in order (or, without waiting, the list is in force), 1 some are not, or the list was not
-wanted, 2 it could not run";
+Exit codes: 0 every meter is in order (or, without waiting, the list is in force), 1 some are not, or one half has
+not taken the list, or it was not wanted, 2 it could not run, or the list is not in force";
 
 impl Commission {
     pub(super) fn run(self) -> u8 {
@@ -148,18 +146,20 @@ impl Commission {
         in_force: &Path,
         fresh: &MeterList,
     ) -> Result<u8, String> {
-        if let Some(warning) = gateway.reload().await? {
-            let _ = writeln!(io::stderr(), "{warning}");
-        }
-        if !is_loaded(gateway, in_force, config).await? {
-            return Err(format!(
-                "{} was written, but the gateway has not taken it: see what it logs with `journalctl -u vesigate-collect`",
+        let delivering = gateway.reload().await.map_err(|wrong| {
+            format!(
+                "{} was written, and is not in force: the gateway goes on with what it had loaded before. Mend this and \
+                 run it again:\n{wrong}",
                 in_force.display()
-            ));
+            )
+        })?;
+        if let Some(wrong) = &delivering {
+            let _ = writeln!(io::stderr(), "{wrong}");
         }
+        let in_order = |is: bool| if is && delivering.is_none() { exit::OK } else { exit::REFUSED };
         let _ = writeln!(io::stderr(), "The list is in force: {}.", in_force.display());
         if self.minutes == 0 {
-            return Ok(exit::OK);
+            return Ok(in_order(true));
         }
         let listening = Listening {
             kind: Kind::Commissioning,
@@ -170,28 +170,6 @@ impl Commission {
         };
         let report = listening.listen(gateway).await?;
         show(&report, self.json, self.report.as_deref())?;
-        Ok(if report.all_green { exit::OK } else { exit::REFUSED })
+        Ok(in_order(report.all_green))
     }
 }
-
-/// Whether the gateway has loaded the list, by what it says of the meters that it hears. Waits a while for that.
-async fn is_loaded(gateway: &Gateway, in_force: &Path, config: &Config) -> Result<bool, String> {
-    let list = load_list(in_force, config)?;
-    for _ in 0..TRIES {
-        let heard = gateway.heard().await?;
-        let agrees = heard.iter().all(|heard| {
-            let meter: Option<Meter> = heard.meter.parse().ok();
-            meter.is_none_or(|meter| heard.listed == list.get(meter).is_some())
-        });
-        if agrees {
-            return Ok(true);
-        }
-        tokio::time::sleep(BETWEEN).await;
-    }
-    Ok(false)
-}
-
-/// How often, and after how long each time, it is looked whether the list is loaded: a long one takes seconds on a small
-/// machine.
-const TRIES: usize = 60;
-const BETWEEN: Duration = Duration::from_millis(250);

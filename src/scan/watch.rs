@@ -118,6 +118,7 @@ impl Seen {
         meter.installation_ago = meter.installation_ago.map(later);
         Some(meter)
     }
+
     fn judge(&self, meter: &HeardMeter, watched: Option<u64>) -> Row {
         let mean = self.rssi.0.checked_div(self.rssi.1).and_then(|mean| i16::try_from(mean).ok());
         let known = Heard {

@@ -57,15 +57,21 @@ impl Gateway {
         ask(&self.collect, &OfCollect::Status).await.map_err(|error| self.said(&error))
     }
 
-    /// Has both halves load their configuration again. The delivering one needs the list for names in mails only: what it
-    /// says is given back, and no reason to stop. It may not run, and reads the list at its start.
+    /// Has both halves load their configuration again, and waits until it is in force. The delivering one takes names and
+    /// contacts from the list: what is wrong there is given back, and no reason not to listen. It may not run, and reads the
+    /// list at its start.
     pub(in crate::cli) async fn reload(&self) -> Result<Option<String>, String> {
-        ask::<()>(&self.collect, &OfCollect::Reload).await.map_err(|error| self.said(&error))?;
+        ask::<()>(&self.collect, &OfCollect::Reload).await.map_err(|error| match error {
+            AskError::Refused(wrong) => wrong,
+            other => self.said(&other),
+        })?;
         match ask::<()>(&self.deliver, &OfDeliver::Reload).await {
             Ok(()) | Err(AskError::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)) => {
                 Ok(None)
             }
-            Err(error) => Ok(Some(format!("the delivering half has not loaded the list: {error}"))),
+            Err(error) => Ok(Some(format!(
+                "the delivering half, which mails alarms, has not loaded the list:\n{error}"
+            ))),
         }
     }
 

@@ -23,10 +23,8 @@ impl Half {
                 let now = self.daemon.world.clock.uptime();
                 return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
             }
-            OfCollect::Reload => {
-                self.daemon.reload.notify_one();
-                return Answer::of(&());
-            }
+            // Answered once it is done, see `turn`.
+            OfCollect::Reload => return Answer::Refused("it loads nothing now".to_owned()),
             OfCollect::Tap { after } => {
                 let now = self.daemon.world.clock.uptime();
                 return Answer::of(

@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 use super::control::{self, Asked, ask};
 use super::nudge::{Ear, News};
 use super::questions::{InMemory, OfCollect, OfDeliver};
+use super::reload::Reloads;
 use super::{Daemon, Fatal, identity};
 use crate::alarm::{Alarms, ReadError};
 use crate::config::{Acknowledge, Config, MeterList};
@@ -75,6 +76,8 @@ struct Half {
     /// Why that store cannot be read.
     unread: Option<String>,
     uplink: Option<Running>,
+    /// Who waits for the configuration to be loaded again.
+    reloads: Reloads,
     signals: watch::Receiver<Signals>,
     seen: Signals,
     started: Uptime,
@@ -135,6 +138,7 @@ impl Half {
             alarms: Alarms::new(&config, meter_list(&config).unwrap_or_default(), key.clone()),
             desk: Desk::new(&config, &daemon.credentials).map_err(Fatal::Secret)?,
             pulse: daemon.supervisor.watch("deliver"),
+            reloads: Reloads::new(daemon.reload.clone()),
             signals: shared.signals.subscribe(),
             seen: Signals::default(),
             reader: None,
@@ -187,9 +191,12 @@ impl Half {
                 }
                 news = sockets.ear.hear::<News>() => self.hear(news).await,
                 Ok(()) = signals.changed() => {}
-                Some((question, answer)) = sockets.asked.recv() => {
-                    let _ = answer.send(self.answer(&question));
-                }
+                Some(asked) = sockets.asked.recv() => match asked {
+                    (OfDeliver::Reload, answer) => self.reloads.wish(answer),
+                    (question, answer) => {
+                        let _ = answer.send(self.answer(&question));
+                    }
+                },
                 scrape = sockets.scrapes.next() => {
                     let page = metrics::of_deliver(&self.status());
                     tokio::spawn(async move {
@@ -197,9 +204,13 @@ impl Half {
                         let _ = tokio::time::timeout(Duration::from_secs(5), answer).await;
                     });
                 }
-                Ok(()) = config.changed() => {
-                    let fresh = config.borrow_and_update().clone();
-                    self.reload(fresh).await;
+                Ok(()) = config.changed() => self.take(&mut config).await,
+                loaded = self.reloads.loaded() => {
+                    // It was loaded on another thread, perhaps after the branch above had looked.
+                    if config.has_changed().unwrap_or_default() {
+                        self.take(&mut config).await;
+                    }
+                    self.reloads.done(loaded);
                 }
                 () = clock.sleep(TICK) => {}
             }
@@ -411,36 +422,45 @@ impl Half {
         }
     }
 
-    /// Another configuration is in force.
-    async fn reload(&mut self, config: Arc<Config>) {
+    async fn take(&mut self, config: &mut watch::Receiver<Arc<Config>>) {
+        let fresh = config.borrow_and_update().clone();
+        let taken = self.reload(fresh).await;
+        self.reloads.taken(taken);
+    }
+
+    /// Takes another configuration, and gives what of it could not be.
+    async fn reload(&mut self, config: Arc<Config>) -> Result<(), String> {
         let before = std::mem::replace(&mut self.config, config);
-        self.alarms.configure(&self.config, meter_list(&self.config).unwrap_or_default());
-        match Desk::new(&self.config, &self.daemon.credentials) {
-            Ok(desk) => self.desk.replace_by(desk),
-            Err(reason) => warn!("{reason}; mails go on as before"),
+        let list = meter_list(&self.config);
+        self.alarms.configure(&self.config, list.clone().unwrap_or_default());
+        let desk = Desk::new(&self.config, &self.daemon.credentials).map(|desk| self.desk.replace_by(desk));
+        if let Err(reason) = &desk {
+            warn!("{reason}; mails go on as before");
         }
+        let mut uplink = Ok(());
         if (&before.uplink, &before.home_assistant) != (&self.config.uplink, &self.config.home_assistant) {
             self.stop_uplink().await;
             self.shared.status.send_replace(None);
             if let Err(fatal) = self.start_uplink() {
                 warn!("{fatal}");
+                uplink = Err(fatal.to_string());
             }
         }
+        list.map(|_| ()).and(desk).and(uplink)
     }
 }
 
-/// The meter list names meters in mails. It is the receiving half's file; one that cannot be read is an empty one.
-fn meter_list(config: &Config) -> Option<Arc<MeterList>> {
-    let path = config.meter_list.as_ref()?;
-    match MeterList::load(path, &config.contacts) {
-        Ok(list) => Some(Arc::new(list)),
-        Err(problems) => {
-            for problem in problems {
-                warn!("{problem}");
-            }
-            None
+/// The meter list names meters in mails and says whom to tell. It is the receiving half's file; one that cannot be read is
+/// taken for an empty one.
+fn meter_list(config: &Config) -> Result<Arc<MeterList>, String> {
+    let Some(path) = config.meter_list.as_ref() else { return Ok(Arc::default()) };
+    MeterList::load(path, &config.contacts).map(Arc::new).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        for problem in &problems {
+            warn!("{problem}");
         }
-    }
+        problems.join("\n")
+    })
 }
 
 /// Looks whether the clock is right: often until it is, then at ease.
