@@ -179,7 +179,7 @@ async fn commissioning_puts_a_list_in_force_and_ends_green_when_every_meter_is_r
     let red = site.vesigate(&[&commission[..], &rest].concat()).await;
     let text = String::from_utf8_lossy(&red.stdout).into_owned();
     assert_eq!(red.status.code(), Some(1), "{text}");
-    assert!(text.contains("NOT 12345678") && text.contains("1 of 1 need work"), "{text}");
+    assert!(text.contains("..  12345678") && text.contains("of 1 more time may show"), "{text}");
     let kept = std::fs::read_to_string(site.path("meters.csv")).unwrap();
     assert_eq!(kept.lines().count(), 5, "{kept}");
     air.stop().await;
@@ -244,4 +244,31 @@ async fn commissioning_waits_for_both_halves_and_tells_what_they_cannot_take() {
     let (code, said) = commission("id\n12345679\n").await;
     assert!(code == Some(0), "{said}");
     assert!(collect.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survey_goes_on_without_the_gateway_and_reports_when_a_signal_ends_it() {
+    let site = Site::fast(60);
+    let town = street(START);
+    site.settle(&town, &[]).await;
+    let air = site.play(town);
+    for signal in [Signal::INT, Signal::TERM] {
+        let collect = Gateway::start(&site, Half::Collect).await;
+        collect.listens().await;
+        let report = site.path("survey.json");
+        let file = report.to_str().unwrap();
+        let mut survey = Terminal::run(&site, &["scan", "--survey", "10000", "--report", file]);
+        survey.shows("3 ours, 0 others heard");
+        assert!(report.exists());
+        assert!(collect.stop().await.success());
+        survey.shows("listening goes on");
+        survey.signal(signal);
+        assert_eq!(survey.end().await, Some(0));
+        let told: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+        assert_eq!((&told["heard"], &told["all_heard"]), (&json!(3), &json!(true)), "{told:#}");
+        let trouble = told["troubles"][0].as_str().unwrap();
+        assert!(trouble.contains("gave no answer"), "{trouble}");
+        std::fs::remove_file(&report).unwrap();
+    }
+    air.stop().await;
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::exit;
 use super::scan::gateway::{Gateway, load_list};
-use super::scan::listen::{Listening, show};
+use super::scan::listen::{Listening, Sheet, show};
 use super::scan::{finish, on_runtime};
 use crate::config::{Config, MeterList};
 use crate::scan::plan::{Plan, What, replace};
@@ -44,8 +44,9 @@ pub(super) struct Commission {
     #[arg(long, conflicts_with_all = ["yes", "report"])]
     dry_run: bool,
 
-    /// How long to wait for the meters at most; 0 does not wait
-    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=10_080))]
+    /// How long to wait for the meters at most: two telegrams of a meter must agree, and some send every quarter of an
+    /// hour; 0 does not wait
+    #[arg(long, value_name = "MINUTES", default_value_t = 35, value_parser = clap::value_parser!(u64).range(0..=10_080))]
     minutes: u64,
 
     /// Write the list to sign off to a file; its ending says how: .html, .csv, .txt or .json
@@ -106,10 +107,13 @@ impl Commission {
                 let _ = writeln!(io::stderr(), "Nothing was changed.");
                 return Ok(exit::REFUSED);
             }
+        }
+        let sheet = Sheet::open(self.report.as_deref())?;
+        if !plan.changes.is_empty() {
             replace(&in_force, &plan.csv()?, &self.config)?;
         }
         let clock = self.clock.map_or_else(Clock::system, Clock::fast);
-        on_runtime(self.put_to_work(&config, &mut gateway, &clock, &in_force, &fresh))?
+        on_runtime(self.put_to_work(&config, &mut gateway, &clock, &in_force, &fresh, sheet))?
     }
 
     fn preview(&self, plan: &Plan) -> Result<(), String> {
@@ -145,6 +149,7 @@ impl Commission {
         clock: &Clock,
         in_force: &Path,
         fresh: &MeterList,
+        sheet: Option<Sheet>,
     ) -> Result<u8, String> {
         let delivering = gateway.reload().await.map_err(|wrong| {
             format!(
@@ -169,7 +174,7 @@ impl Commission {
             expected: Some(fresh),
         };
         let report = listening.listen(gateway).await?;
-        show(&report, self.json, self.report.as_deref())?;
+        show(&report, self.json, sheet)?;
         Ok(in_order(report.all_green))
     }
 }

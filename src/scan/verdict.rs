@@ -36,7 +36,7 @@ const SILENT: u64 = 15 * MINUTE;
 /// With so many telegrams, or after so many intervals, there is something to say.
 const ENOUGH_TELEGRAMS: u32 = 4;
 const ENOUGH_INTERVALS: u64 = 6;
-const MINUTE: u64 = 60_000;
+pub(super) const MINUTE: u64 = 60_000;
 
 /// What is known of a meter's reception. All times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,7 +196,7 @@ impl Heard {
 }
 
 /// What a meter sends at that was heard once only: the longest of the usual intervals of its mode.
-const fn usual_interval(link_mode: Option<LinkMode>) -> u64 {
+pub(super) const fn usual_interval(link_mode: Option<LinkMode>) -> u64 {
     match link_mode {
         Some(LinkMode::C1) => 96_000,
         _ => 900_000,
