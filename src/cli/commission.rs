@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit;
-use super::scan::gateway::{Gateway, load_list};
+use super::scan::gateway::{Gateway, lines, load_list};
 use super::scan::listen::{Listening, Sheet, show};
 use super::scan::{finish, on_runtime};
 use crate::config::{Config, MeterList};
-use crate::scan::plan::{Plan, What, replace};
+use crate::scan::in_force::InForce;
+use crate::scan::plan::{Plan, What};
 use crate::scan::report::{Kind, check_name};
 use crate::world::{Clock, Fast};
 
@@ -82,7 +83,7 @@ impl Commission {
         if let Some(file) = &self.report {
             check_name(file)?;
         }
-        let Some(in_force) = config.meter_list.clone() else {
+        let Some(file) = config.meter_list.as_deref() else {
             return Err(format!(
                 "{} names no meter list: write in it\n\n  [meters]\n  file = \"/etc/vesigate/meters.csv\"\n\n\
                  and run this again",
@@ -93,7 +94,8 @@ impl Commission {
         if fresh.is_empty() {
             return Err(format!("{} has no meters: nothing was changed", self.list.display()));
         }
-        let former = if in_force.exists() { load_list(&in_force, &config)? } else { MeterList::default() };
+        let in_force = InForce::read(file)?;
+        let former = in_force.list(&config.contacts).map_err(|problems| lines(&problems))?;
         let plan = Plan::between(&former, &fresh, self.keep);
         if self.dry_run {
             return self.preview(&plan).map(|()| exit::OK);
@@ -102,7 +104,7 @@ impl Commission {
         // Whoever cannot ask the gateway learns that before anything is changed.
         on_runtime(gateway.status())??;
         if !plan.changes.is_empty() {
-            let _ = write!(io::stderr(), "Against {}:\n{}", in_force.display(), plan.text());
+            let _ = write!(io::stderr(), "Against {}:\n{}", file.display(), plan.text());
             if !(self.yes || self.is_wanted(&plan)?) {
                 let _ = writeln!(io::stderr(), "Nothing was changed.");
                 return Ok(exit::REFUSED);
@@ -110,10 +112,10 @@ impl Commission {
         }
         let sheet = Sheet::open(self.report.as_deref())?;
         if !plan.changes.is_empty() {
-            replace(&in_force, &plan.csv()?, &self.config)?;
+            in_force.replace(&plan.csv()?, &self.config)?;
         }
         let clock = self.clock.map_or_else(Clock::system, Clock::fast);
-        on_runtime(self.put_to_work(&config, &mut gateway, &clock, &in_force, &fresh, sheet))?
+        on_runtime(self.put_to_work(&config, &mut gateway, &clock, file, &fresh, sheet))?
     }
 
     fn preview(&self, plan: &Plan) -> Result<(), String> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use wmbus::Meter;
 
-use crate::config::{Config, MeterList};
+use crate::config::{Config, MeterList, Problem};
 use crate::halves::control::{AskError, ask};
 use crate::halves::questions::{OfCollect, OfDeliver};
 use crate::health::heard::{HeardMeter, HeardPage};
@@ -114,10 +114,13 @@ pub(in crate::cli) fn list_in_force(config: &Config) -> MeterList {
 
 /// A list, or everything that is wrong with it, a line each.
 pub(in crate::cli) fn load_list(file: &Path, config: &Config) -> Result<MeterList, String> {
-    MeterList::load(file, &config.contacts).map_err(|problems| {
-        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        lines.join("\n")
-    })
+    MeterList::load(file, &config.contacts).map_err(|problems| lines(&problems))
+}
+
+/// Problems, a line each.
+pub(in crate::cli) fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 /// Without what would move a terminal's cursor.
