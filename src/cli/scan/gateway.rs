@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use wmbus::Meter;
 
@@ -23,7 +24,7 @@ pub(in crate::cli) struct Gateway {
 
 /// More pages than there can be meters.
 const MOST_PAGES: usize = 2000;
-/// More meters than this are not called by their names: so many different ones have not been heard.
+/// More names than this are not kept but looked up anew, so that meters that come and go do not pile up.
 const MOST_NAMES: usize = 10_000;
 
 impl Gateway {
@@ -104,6 +105,12 @@ impl Gateway {
             other => format!("the gateway's receiving half: {other}"),
         }
     }
+}
+
+/// How long to wait before all meters are asked for again: the receiving half makes an answer between two telegrams, so
+/// whoever hears many is asked less often, for a thousand meters in a second at most.
+pub(in crate::cli) fn pause(at_least: Duration, meters: usize) -> Duration {
+    at_least.max(Duration::from_millis(u64::try_from(meters).unwrap_or(u64::MAX)))
 }
 
 /// The meter list in force; none if there is none, or it cannot be read: names are a convenience.

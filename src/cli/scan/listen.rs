@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use messages::status::Receiver;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::gateway::{Gateway, list_in_force};
+use super::gateway::{Gateway, list_in_force, pause};
 use crate::config::{Config, MeterList};
 use crate::health::heard::HeardMeter;
 use crate::scan::report::{Found, Kind, Report, check_name};
@@ -20,7 +20,7 @@ use crate::scan::verdict::span;
 use crate::scan::watch::Watch;
 use crate::world::Clock;
 
-/// How often the gateway is asked.
+/// How often the gateway is asked at most.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// What to listen for.
@@ -48,8 +48,8 @@ impl Listening<'_> {
         let whole = self.minutes.saturating_mul(60_000);
         let mut progress = Progress::new();
         loop {
-            let pause =
-                Duration::from_millis(whole.saturating_sub(self.now().saturating_sub(begun))).min(EVERY);
+            let left = Duration::from_millis(whole.saturating_sub(self.now().saturating_sub(begun)));
+            let pause = pause(EVERY, last.rows.len()).min(left);
             let next = async {
                 self.clock.sleep(pause).await;
                 Answers::of(gateway).await

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use self::gateway::{Gateway, list_in_force, load_list};
+use self::gateway::{Gateway, list_in_force, load_list, pause};
 use self::listen::{Listening, Sheet};
 use super::exit;
 use crate::config::Config;
@@ -176,7 +176,7 @@ impl Scan {
                 known.insert(row.heard.meter, row.heard.telegrams);
             }
             first = false;
-            clock.sleep(live::EVERY).await;
+            clock.sleep(pause(live::EVERY, known.len())).await;
         }
     }
 
