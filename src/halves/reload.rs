@@ -6,8 +6,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::control::Answer;
 
+/// What came of loading, or all that is wrong.
+pub type Loaded = Result<(), String>;
+
 /// A wish that the configuration be loaded again. Whoever wishes is told once the halves can see it, or what is wrong.
-pub type Wish = oneshot::Sender<Result<(), String>>;
+pub type Wish = oneshot::Sender<Loaded>;
 
 /// More wishes than this at a time are refused.
 pub const WISHES: usize = 16;
@@ -16,7 +19,7 @@ pub const WISHES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Reloads {
     wishes: mpsc::Sender<Wish>,
-    waiting: VecDeque<(oneshot::Receiver<Result<(), String>>, oneshot::Sender<Answer>)>,
+    waiting: VecDeque<(oneshot::Receiver<Loaded>, oneshot::Sender<Answer>)>,
     /// What was wrong when this half last took a configuration.
     wrong: Option<String>,
 }
@@ -38,13 +41,13 @@ impl Reloads {
     }
 
     /// This half has taken the configuration that is loaded now.
-    pub(super) fn taken(&mut self, taken: Result<(), String>) {
+    pub(super) fn taken(&mut self, taken: Loaded) {
         self.wrong = taken.err();
     }
 
     /// What came of the oldest wish. Between this and [`done`](Self::done) the half looks whether there is a new
     /// configuration, and takes it.
-    pub(super) async fn loaded(&mut self) -> Result<(), String> {
+    pub(super) async fn loaded(&mut self) -> Loaded {
         match self.waiting.front_mut() {
             Some((told, _)) => told.await.unwrap_or_else(|_| Err("it is stopping".to_owned())),
             None => std::future::pending().await,
@@ -52,7 +55,7 @@ impl Reloads {
     }
 
     /// Answers the oldest wish.
-    pub(super) fn done(&mut self, loaded: Result<(), String>) {
+    pub(super) fn done(&mut self, loaded: Loaded) {
         let Some((_, answer)) = self.waiting.pop_front() else { return };
         let outcome = loaded.and_then(|()| self.wrong.clone().map_or(Ok(()), Err));
         let _ = answer.send(outcome.map_or_else(Answer::Refused, |()| Answer::of(&())));
