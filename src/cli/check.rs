@@ -13,8 +13,10 @@ use crate::world::Clock;
 
 /// Look at everything at once: configuration, files, receivers, clock, disk, stores, keys, broker, mail server
 ///
-/// Changes nothing and sends no mail. Run it as root, so that it may look everywhere. While the gateway runs it is asked;
-/// what does not run is tried in its place.
+/// Changes nothing here and sends no mail. Run it as root, so that it may look everywhere. While the gateway runs it is
+/// asked; what surely does not run is tried in its place: at the broker it connects by the gateway's name, publishes its
+/// retained state as stopped, which is true, and tries whether it may write where it should not; at the mail server it logs
+/// in.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Check {
@@ -44,7 +46,8 @@ impl Check {
                 return exit::USAGE;
             }
         };
-        let credentials = Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+        let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let credentials = Credentials::by_hand(directory, PathBuf::from("/"));
         let colour = io::stdout().is_terminal();
         let (mut worst, mut bad, mut doubtful) = (Verdict::Good, 0_u32, 0_u32);
         let mut tell = |finding: Finding| {

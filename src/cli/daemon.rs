@@ -98,8 +98,13 @@ impl Run {
 /// The configuration and the files it names, or everything that is wrong with both.
 fn load(path: &std::path::Path, which: &[Half], credentials: &Credentials) -> Result<Config, Vec<Problem>> {
     let config = Config::load(path)?;
-    let problems: Vec<Problem> =
-        which.iter().flat_map(|half| config.check_files(*half, credentials)).collect();
+    let mut problems: Vec<Problem> = Vec::new();
+    for problem in which.iter().flat_map(|half| config.check_files(*half, credentials)) {
+        // Both halves need the meter list.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 

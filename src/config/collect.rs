@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::secret::Credentials;
+use super::secret::{Credentials, STORES};
 use super::section::Section;
 use crate::keyring::{Flow, SealError, SealFault, SealKey};
 
@@ -74,6 +74,17 @@ impl Keys {
         self.seal(credentials)
     }
 
+    /// The one or the other, as these credentials are a service's or a command's.
+    ///
+    /// # Errors
+    /// As [`Keys::seal`] and [`Keys::seal_by_hand`].
+    pub fn seal_for(&self, credentials: &Credentials) -> Result<SealKey, SealError> {
+        match credentials.stores() {
+            Some(root) => self.seal_by_hand(credentials, root),
+            None => self.seal(credentials),
+        }
+    }
+
     pub(super) fn read(section: &Section<'_>, data_dir: &Path) -> Self {
         let default = Self::default_in(data_dir);
         let credential = section.text("seal_credential", "write a name such as \"vesigate.seal\"", |text| {
@@ -86,9 +97,6 @@ impl Keys {
         }
     }
 }
-
-/// Where the service manager looks for credentials, below the root directory.
-const STORES: [&str; 3] = ["etc/credstore", "run/credstore", "usr/lib/credstore"];
 
 /// How readings are gathered, checked and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

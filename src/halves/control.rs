@@ -201,6 +201,14 @@ pub enum AskError {
     Unreadable,
 }
 
+impl AskError {
+    /// Whether it surely does not run. One that hangs, or may not be asked by this user, may.
+    #[must_use]
+    pub const fn says_it_does_not_run(&self) -> bool {
+        matches!(self, Self::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused))
+    }
+}
+
 /// The directory of a socket is there, and no socket of an earlier run is.
 pub(super) fn make_room(path: &Path) -> io::Result<()> {
     if let Some(directory) = path.parent() {

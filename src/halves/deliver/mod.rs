@@ -4,6 +4,7 @@
 //! mail sent at a time; the uplink and each attempt at a mail are tasks of their own, so that neither holds up the other.
 
 mod answers;
+mod loading;
 mod post;
 mod scrapes;
 
@@ -32,6 +33,7 @@ use crate::store::{Block, CollectReader, DeliverStore, StoreError};
 use crate::uplink::{Setup, Shared, Signals, Unpark, Uplink};
 use crate::world::Uptime;
 
+use loading::{LIST, meter_list};
 use post::Desk;
 use scrapes::Scrapes;
 
@@ -69,6 +71,8 @@ struct Half {
     shared: Rc<Shared>,
     key: messages::seal::SecretKey,
     alarms: Alarms,
+    /// The meter list in force.
+    list: Arc<MeterList>,
     desk: Desk,
     reader: Option<CollectReader>,
     /// What the receiving half's store said of itself when it was last read.
@@ -134,8 +138,13 @@ impl Half {
         }
         spawn_local(keep_time(source, Rc::clone(&shared), daemon.stop.clone()));
         let started = daemon.world.clock.uptime();
+        let list = meter_list(&config).unwrap_or_else(|reason| {
+            shared.problem(ProblemKind::ConfigRefused, Some(LIST), Some(&reason));
+            Arc::default()
+        });
         Ok(Self {
-            alarms: Alarms::new(&config, meter_list(&config).unwrap_or_default(), key.clone()),
+            alarms: Alarms::new(&config, Arc::clone(&list), key.clone()),
+            list,
             desk: Desk::new(&config, &daemon.credentials).map_err(Fatal::Secret)?,
             pulse: daemon.supervisor.watch("deliver"),
             reloads: Reloads::new(daemon.reload.clone()),
@@ -421,46 +430,6 @@ impl Half {
             self.shared.problem(kind, Some("deliver"), None);
         }
     }
-
-    async fn take(&mut self, config: &mut watch::Receiver<Arc<Config>>) {
-        let fresh = config.borrow_and_update().clone();
-        let taken = self.reload(fresh).await;
-        self.reloads.taken(taken);
-    }
-
-    /// Takes another configuration, and gives what of it could not be.
-    async fn reload(&mut self, config: Arc<Config>) -> Result<(), String> {
-        let before = std::mem::replace(&mut self.config, config);
-        let list = meter_list(&self.config);
-        self.alarms.configure(&self.config, list.clone().unwrap_or_default());
-        let desk = Desk::new(&self.config, &self.daemon.credentials).map(|desk| self.desk.replace_by(desk));
-        if let Err(reason) = &desk {
-            warn!("{reason}; mails go on as before");
-        }
-        let mut uplink = Ok(());
-        if (&before.uplink, &before.home_assistant) != (&self.config.uplink, &self.config.home_assistant) {
-            self.stop_uplink().await;
-            self.shared.status.send_replace(None);
-            if let Err(fatal) = self.start_uplink() {
-                warn!("{fatal}");
-                uplink = Err(fatal.to_string());
-            }
-        }
-        list.map(|_| ()).and(desk).and(uplink)
-    }
-}
-
-/// The meter list names meters in mails and says whom to tell. It is the receiving half's file; one that cannot be read is
-/// taken for an empty one.
-fn meter_list(config: &Config) -> Result<Arc<MeterList>, String> {
-    let Some(path) = config.meter_list.as_ref() else { return Ok(Arc::default()) };
-    MeterList::load(path, &config.contacts).map(Arc::new).map_err(|problems| {
-        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        for problem in &problems {
-            warn!("{problem}");
-        }
-        problems.join("\n")
-    })
 }
 
 /// Looks whether the clock is right: often until it is, then at ease.
