@@ -18,7 +18,10 @@ pub(super) async fn trusted(
     if collect.is_some_and(|collect| collect.at.is_some()) {
         return Some("trusted");
     }
-    Source::of(config.gateway.clock, clock).is_synchronised().await.then_some("set by a time service")
+    match Source::of(config.gateway.clock, clock) {
+        Source::Rtc => Some("battery-backed, says the configuration"),
+        source => source.is_synchronised().await.then_some("set by a time service"),
+    }
 }
 
 pub(super) fn clock(trusted: Option<&'static str>) -> Finding {

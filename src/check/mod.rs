@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::config::{Config, Credentials, Half, SecretError};
 use crate::halves::control::{AskError, ask};
 use crate::halves::questions::{OfCollect, OfDeliver};
+use crate::health::status::DeliverStatus;
 use crate::store::{CollectReader, DeliverReader};
 use crate::uplink::Calendar;
 use crate::world::Clock;
@@ -75,7 +76,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(area: Area, verdict: Verdict, text: impl Into<String>) -> Self {
+    pub(crate) fn new(area: Area, verdict: Verdict, text: impl Into<String>) -> Self {
         Self { area, verdict, text: text.into() }
     }
 }
@@ -119,9 +120,7 @@ pub async fn run(file: &Path, credentials: &Credentials, clock: &Clock, tell: &m
     let calendar = calendar(&config, clock, trusted.is_some());
     // All that took its time: it may have been started meanwhile.
     let deliver = match deliver {
-        Err(error) if error.says_it_does_not_run() => {
-            how_is(config.status.deliver_sockets(), &OfDeliver::Status).await
-        }
+        Err(error) if error.says_it_does_not_run() => self::deliver(&config).await,
         other => other,
     };
     for finding in outside::broker(&config, credentials, &calendar, deliver.as_ref()).await {
@@ -133,6 +132,31 @@ pub async fn run(file: &Path, credentials: &Credentials, clock: &Clock, tell: &m
     for problem in problems.chain(deliver.iter().flat_map(|half| &half.problems)) {
         tell(Finding::new(Area::Halves, Verdict::Bad, problem.text.clone()));
     }
+}
+
+/// Whether the clock is to be trusted.
+pub async fn clock(config: &Config, clock: &Clock) -> Finding {
+    machine::clock(machine::trusted(config, clock, None).await)
+}
+
+/// Whether the mail server would take mail; none is sent.
+pub async fn mail(config: &Config, credentials: &Credentials) -> Finding {
+    outside::mail(config, credentials).await
+}
+
+/// Whether the broker lets this gateway in. Only for when the delivering half surely does not run.
+pub async fn broker(config: &Config, credentials: &Credentials, clock: &Clock) -> Vec<Finding> {
+    let trusted = machine::trusted(config, clock, None).await.is_some();
+    let idle = AskError::Io(std::io::ErrorKind::NotFound);
+    outside::broker(config, credentials, &calendar(config, clock, trusted), Err(&idle)).await
+}
+
+/// How the delivering half is, if it runs and answers.
+///
+/// # Errors
+/// What the question came to.
+pub async fn deliver(config: &Config) -> Result<DeliverStatus, AskError> {
+    how_is(config.status.deliver_sockets(), &OfDeliver::Status).await
 }
 
 async fn how_is<A: DeserializeOwned>(sockets: PathBuf, question: &impl Serialize) -> Result<A, AskError> {

@@ -78,7 +78,7 @@ fn conclusion(bad: u32, doubtful: u32) -> String {
     }
 }
 
-fn line(finding: &Finding, colour: bool) -> String {
+pub(super) fn line(finding: &Finding, colour: bool) -> String {
     let (mark, paint) = match finding.verdict {
         Verdict::Good => ("ok", AnsiColor::Green),
         Verdict::Skipped => ("--", AnsiColor::BrightBlack),

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::common::{finish, must_be_new, printable_lines};
 use super::exit;
 use super::scan::gateway::{Gateway, lines, load_list};
 use super::scan::listen::{Listening, Sheet, show};
-use super::scan::{finish, on_runtime};
+use super::scan::on_runtime;
 use crate::config::{Config, MeterList};
 use crate::scan::in_force::InForce;
 use crate::scan::plan::{Plan, What};
@@ -50,7 +51,7 @@ pub(super) struct Commission {
     #[arg(long, value_name = "MINUTES", default_value_t = 35, value_parser = clap::value_parser!(u64).range(0..=10_080))]
     minutes: u64,
 
-    /// Write the list to sign off to a file; its ending says how: .html, .csv, .txt or .json
+    /// Write the list to sign off to a new file; its ending says how: .html, .csv, .txt or .json
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
@@ -83,6 +84,7 @@ impl Commission {
         if let Some(file) = &self.report {
             check_name(file)?;
         }
+        must_be_new(self.report.as_deref())?;
         let Some(file) = config.meter_list.as_deref() else {
             return Err(format!(
                 "{} names no meter list: write in it\n\n  [meters]\n  file = \"/etc/vesigate/meters.csv\"\n\n\
@@ -104,13 +106,13 @@ impl Commission {
         // Whoever cannot ask the gateway learns that before anything is changed.
         on_runtime(gateway.status())??;
         if !plan.changes.is_empty() {
-            let _ = write!(io::stderr(), "Against {}:\n{}", file.display(), plan.text());
+            let _ = write!(io::stderr(), "Against {}:\n{}", file.display(), printable_lines(&plan.text()));
             if !(self.yes || self.is_wanted(&plan)?) {
                 let _ = writeln!(io::stderr(), "Nothing was changed.");
                 return Ok(exit::REFUSED);
             }
         }
-        let sheet = Sheet::open(self.report.as_deref())?;
+        let sheet = Sheet::make(self.report.as_deref())?;
         if !plan.changes.is_empty() {
             in_force.replace(&plan.csv()?, &self.config)?;
         }
@@ -123,7 +125,7 @@ impl Commission {
             let text = serde_json::to_string(plan).map_err(|error| error.to_string())?;
             return super::scan::print(&(text + "\n"));
         }
-        super::scan::print(&plan.text())
+        super::scan::print(&printable_lines(&plan.text()))
     }
 
     fn is_wanted(&self, plan: &Plan) -> Result<bool, String> {
@@ -161,7 +163,7 @@ impl Commission {
             )
         })?;
         if let Some(wrong) = &delivering {
-            let _ = writeln!(io::stderr(), "{wrong}");
+            let _ = writeln!(io::stderr(), "{}", printable_lines(wrong));
         }
         let in_order = |is: bool| if is && delivering.is_none() { exit::OK } else { exit::REFUSED };
         let _ = writeln!(io::stderr(), "The list is in force: {}.", in_force.display());

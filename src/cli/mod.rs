@@ -16,11 +16,13 @@ mod known;
 mod log;
 mod meters;
 mod outbox;
+mod prompt;
 mod readings;
 mod receivers;
 mod record;
 mod replay;
 mod scan;
+mod setup;
 mod status;
 
 use std::ffi::OsString;
@@ -63,6 +65,7 @@ enum Command {
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
     Status(status::Status),
+    Setup(Box<setup::Setup>),
     Scan(scan::Scan),
     Commission(commission::Commission),
     Meters(meters::Meters),
@@ -106,6 +109,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Collect(run) => run.run(&[Half::Collect]),
         Command::Deliver(run) => run.run(&[Half::Deliver]),
         Command::Status(status) => status.run(),
+        Command::Setup(setup) => setup.run(),
         Command::Scan(scan) => scan.run(),
         Command::Commission(commission) => commission.run(),
         Command::Meters(meters) => meters.run(),

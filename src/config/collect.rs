@@ -58,20 +58,31 @@ impl Keys {
     /// # Errors
     /// As [`Keys::seal`], and when the credential is one that only the service manager can decrypt.
     pub fn seal_by_hand(&self, credentials: &Credentials, stores: &Path) -> Result<SealKey, SealError> {
-        if credentials.path(&self.seal_credential).is_some_and(|path| path.exists()) {
-            return self.seal(credentials);
+        match self.seal_place(credentials, stores)? {
+            Some(path) => SealKey::read(&path),
+            None => self.seal(credentials),
+        }
+    }
+
+    /// Where [`Keys::seal_by_hand`] finds the seal key; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// When it is a credential that only the service manager can decrypt.
+    pub fn seal_place(&self, credentials: &Credentials, stores: &Path) -> Result<Option<PathBuf>, SealError> {
+        if let Some(path) = credentials.path(&self.seal_credential).filter(|path| path.exists()) {
+            return Ok(Some(path));
         }
         for store in STORES {
             let path = stores.join(store).join(&self.seal_credential);
             if path.exists() {
-                return SealKey::read(&path);
+                return Ok(Some(path));
             }
             let path = stores.join(format!("{store}.encrypted")).join(&self.seal_credential);
             if path.exists() {
                 return Err(SealError { path, why: SealFault::Encrypted });
             }
         }
-        self.seal(credentials)
+        Ok(Some(self.seal_file.clone()).filter(|path| path.exists()))
     }
 
     /// The one or the other, as these credentials are a service's or a command's.

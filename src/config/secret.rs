@@ -30,6 +30,9 @@ impl SecretSource {
     /// # Errors
     /// When it cannot be read, or everybody may read it.
     pub fn read(&self, credentials: &Credentials) -> Result<Secret, SecretError> {
+        if let Some(secret) = credentials.held(self) {
+            return Ok(secret);
+        }
         let path = match self {
             Self::File(path) => path.clone(),
             Self::Credential(name) => credentials.find(name)?,
@@ -71,6 +74,12 @@ impl SecretSource {
     }
 }
 
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+}
+
 impl fmt::Debug for SecretSource {
     /// Says of which kind it is only: somebody may have put the secret itself there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,12 +115,13 @@ impl fmt::Debug for Secret {
 }
 
 /// Where credentials are: in the directory in which systemd shows a service its own; for a command that somebody types
-/// also where systemd takes them from.
+/// also where systemd takes them from. Secrets that are on no disk yet, to be tried, go before all of that.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     directory: Option<PathBuf>,
     /// The root directory of the stores.
     stores: Option<PathBuf>,
+    held: Vec<(SecretSource, Secret)>,
 }
 
 /// Where the service manager looks for credentials, below the root directory.
@@ -121,14 +131,24 @@ impl Credentials {
     /// None, or those in `directory`; `main` passes `$CREDENTIALS_DIRECTORY`.
     #[must_use]
     pub const fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, stores: None }
+        Self { directory, stores: None, held: Vec::new() }
     }
 
     /// The same for a command that somebody types: the service manager passes none on to it, so it looks where that one
     /// would, below `root`.
     #[must_use]
     pub const fn by_hand(directory: Option<PathBuf>, root: PathBuf) -> Self {
-        Self { directory, stores: Some(root) }
+        Self { directory, stores: Some(root), held: Vec::new() }
+    }
+
+    /// From now on what this source names is this secret, whatever its file holds.
+    pub fn hold(&mut self, source: SecretSource, secret: Secret) {
+        self.held.retain(|(held, _)| *held != source);
+        self.held.push((source, secret));
+    }
+
+    fn held(&self, source: &SecretSource) -> Option<Secret> {
+        self.held.iter().find(|(held, _)| held == source).map(|(_, secret)| secret.clone())
     }
 
     /// Below which directory the stores are, for a command that somebody types.
@@ -246,6 +266,14 @@ mod tests {
     fn a_file_that_everybody_may_read_is_refused() {
         let (_directory, credentials, file) = written(0o644, b"hunter2");
         assert_eq!(file.read(&credentials), Err(SecretError::Readable { mode: 0o644 }));
+    }
+
+    #[test]
+    fn a_secret_that_is_held_goes_before_the_file() {
+        let (_directory, mut credentials, file) = written(0o600, b"former");
+        credentials.hold(file.clone(), Secret::from("typed"));
+        credentials.hold(file.clone(), Secret::from("typed again"));
+        assert_eq!(file.read(&credentials).unwrap().expose_text(), Some("typed again"));
     }
 
     #[test]

@@ -112,6 +112,9 @@ pub enum OfDeliver {
     Alarms {
         /// Those that go on or wait, and what has happened since then.
         since: Time,
+        /// Of this meter only.
+        #[serde(default)]
+        meter: Option<MeterId>,
     },
     /// How do the streams stand? Answer: a list of [`StreamReport`](super::reports::StreamReport).
     Outbox,

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -172,6 +173,16 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Identity").field(&self.facts).finish()
     }
+}
+
+/// A request (PKCS#10, PEM) for a certificate of this name for this key.
+pub(super) fn request(key: &KeyPair, name: Option<&str>) -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(name) = name {
+        params.distinguished_name.push(DnType::CommonName, name);
+    }
+    params.serialize_request(key)?.pem()
 }
 
 /// What we can show the broker, the newest first; never nothing. A renewed pair counts while it is made out for the name

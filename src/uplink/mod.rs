@@ -5,6 +5,7 @@
 //! is not acknowledged stays in the store and is read again when the window opens.
 
 mod downlink;
+pub mod enrol;
 mod home_assistant;
 mod identity;
 mod jobs;

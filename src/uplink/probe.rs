@@ -15,6 +15,8 @@ use super::session::json;
 use super::tls::{Calendar, TlsFault, client_config};
 use crate::config::{self, Credentials, Tls, Transport};
 
+/// Another gateway by our name has lost its line to us by now, and comes back within this time.
+const LINGER: Duration = Duration::from_secs(5);
 /// TCP, TLS, MQTT and the answers together.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -124,7 +126,16 @@ async fn converse(line: &mut Line<()>, gateway: &Gateway) -> Result<Probed, Faul
         Outcome::Unanswered => return Err(Fault::Closed),
     }
     let strange = publish(line, format!("vesi/1/{gateway}/probe"), Vec::new(), false).await;
-    Ok(Probed { writes_anywhere: matches!(strange, Ok(Outcome::Taken | Outcome::Nobody)) })
+    let probed = Probed { writes_anywhere: matches!(strange, Ok(Outcome::Taken | Outcome::Nobody)) };
+    if strange.is_err() {
+        // Some brokers hang up on whoever publishes what he may not.
+        return Ok(probed);
+    }
+    match timeout(LINGER, until(line, |_| None::<()>)).await {
+        // Not every broker says why it hangs up.
+        Ok(Err(Fault::Twin | Fault::Closed)) => Err(Fault::Twin),
+        _ => Ok(probed),
+    }
 }
 
 async fn publish(

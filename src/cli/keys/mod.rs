@@ -2,7 +2,6 @@
 
 mod import;
 mod place;
-mod prompt;
 mod seal;
 mod source;
 mod test;
@@ -13,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use wmbus::Key;
 
+use super::prompt;
 use super::{exit, harden};
 use crate::config::Config;
 use crate::halves::questions::{KeyMark, KeysAdded};

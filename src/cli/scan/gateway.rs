@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wmbus::Meter;
 
+use crate::cli::common::printable;
 use crate::config::{Config, MeterList, Problem};
 use crate::halves::control::{AskError, ask};
 use crate::halves::questions::{OfCollect, OfDeliver};
@@ -128,9 +129,4 @@ pub(in crate::cli) fn load_list(file: &Path, config: &Config) -> Result<MeterLis
 pub(in crate::cli) fn lines(problems: &[Problem]) -> String {
     let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
     lines.join("\n")
-}
-
-/// Without what would move a terminal's cursor.
-pub(in crate::cli) fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

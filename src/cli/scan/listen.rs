@@ -12,6 +12,7 @@ use messages::status::Receiver;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::gateway::{Gateway, list_in_force, pause};
+use crate::cli::common::{new_file, not_made, printable_lines};
 use crate::config::{Config, MeterList};
 use crate::health::heard::HeardMeter;
 use crate::scan::report::{Found, Kind, Report, check_name};
@@ -176,40 +177,33 @@ impl Last {
     }
 }
 
-/// The file of a report. It is opened before it is listened, so that nobody listens for what cannot be kept; one that was
-/// made for that goes again if there is no report.
+/// The file of a report. It is made before it is listened, so that nobody listens for what cannot be kept, and goes again
+/// if there is no report.
 pub(in crate::cli) struct Sheet {
     path: PathBuf,
     file: File,
-    made: bool,
+    is_empty: bool,
 }
 
 impl Sheet {
-    /// Opens the file, if one is named. What stands in it stays until there is a report.
-    pub(in crate::cli) fn open(path: Option<&Path>) -> Result<Option<Self>, String> {
+    /// Makes the file, if one is named.
+    pub(in crate::cli) fn make(path: Option<&Path>) -> Result<Option<Self>, String> {
         let Some(path) = path.map(Path::to_owned) else { return Ok(None) };
         check_name(&path)?;
-        let made = match File::create_new(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
-            made => Some(made),
-        };
-        let is_made = made.is_some();
-        let file = made.unwrap_or_else(|| File::options().write(true).open(&path));
-        let file = file.map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
-        Ok(Some(Self { path, file, made: is_made }))
+        let file = new_file(&path).map_err(|error| not_made(&path, &error))?;
+        Ok(Some(Self { path, file, is_empty: true }))
     }
 
     fn write(&mut self, report: &Report) -> Result<(), String> {
         let text = report.written_for(&self.path)?;
-        self.made = false;
-        let written = self.file.set_len(0).and_then(|()| self.file.write_all(text.as_bytes()));
-        written.map_err(|error| format!("{} cannot be written: {error}", self.path.display()))
+        self.is_empty = false;
+        self.file.write_all(text.as_bytes()).map_err(|error| not_made(&self.path, &error))
     }
 }
 
 impl Drop for Sheet {
     fn drop(&mut self) {
-        if self.made {
+        if self.is_empty {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -221,7 +215,7 @@ pub(in crate::cli) fn show(report: &Report, json: bool, sheet: Option<Sheet>) ->
         let text = serde_json::to_string(report).map_err(|error| error.to_string())?;
         super::print(&(text + "\n"))?;
     } else {
-        super::print_coloured(&coloured(&report.text()))?;
+        super::print_coloured(&coloured(&printable_lines(&report.text())))?;
     }
     if let Some(mut sheet) = sheet {
         sheet.write(report)?;
@@ -272,7 +266,7 @@ impl Progress {
     /// Says something that stays.
     fn interrupt(&self, what: &str) {
         self.end();
-        let _ = writeln!(io::stderr(), "{what}");
+        let _ = writeln!(io::stderr(), "{}", printable_lines(what));
     }
 
     fn end(&self) {
@@ -316,9 +310,9 @@ mod tests {
     fn the_file_of_a_report_is_there_before_it_and_gone_without_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.json");
-        assert!(Sheet::open(Some(&folder.path().join("no/r.json"))).is_err());
-        assert!(Sheet::open(Some(&folder.path().join("r.pdf"))).is_err());
-        let sheet = Sheet::open(Some(&path)).unwrap();
+        assert!(Sheet::make(Some(&folder.path().join("no/r.json"))).is_err());
+        assert!(Sheet::make(Some(&folder.path().join("r.pdf"))).is_err());
+        let sheet = Sheet::make(Some(&path)).unwrap();
         assert!(path.exists());
         drop(sheet);
         assert!(!path.exists());
@@ -333,10 +327,9 @@ mod tests {
             receivers: Vec::new(),
             troubles: Vec::new(),
         });
-        std::fs::write(&path, "x".repeat(1 << 20)).unwrap();
-        drop(Sheet::open(Some(&path)).unwrap());
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 20, "another one's");
-        Sheet::open(Some(&path)).unwrap().unwrap().write(&report).unwrap();
+        Sheet::make(Some(&path)).unwrap().unwrap().write(&report).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), report.written_for(&path).unwrap());
+        assert!(Sheet::make(Some(&path)).is_err(), "another one's");
+        assert!(path.exists());
     }
 }

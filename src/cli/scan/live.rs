@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::gateway::{Gateway, pause};
 use super::view::Screen;
+use crate::cli::common::write_new;
 use crate::cli::exit;
 use crate::config::MeterList;
 use crate::health::heard::HeardMeter;
@@ -213,11 +214,10 @@ impl Live {
         let now = jiff::Timestamp::from_second(self.clock.kernel()).unwrap_or_default();
         let file = PathBuf::from(format!("vesigate-scan-{}.csv", now.strftime("%Y%m%dT%H%M%SZ")));
         let shown: Vec<&Row> = self.screen.table.shown();
-        let saved = csv_rows(shown.iter().copied())
-            .and_then(|text| super::save_new(&file, &text).map_err(|error| error.to_string()));
+        let saved = csv_rows(shown.iter().copied()).and_then(|text| write_new(&file, &text));
         match saved {
             Ok(()) => format!("{} meters saved as {}", shown.len(), file.display()),
-            Err(error) => format!("{} cannot be written: {error}", file.display()),
+            Err(error) => error,
         }
     }
 }

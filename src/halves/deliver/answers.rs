@@ -15,8 +15,8 @@ impl Half {
             OfDeliver::Status => Answer::of(&self.status()),
             // Answered once it is done, see `turn`.
             OfDeliver::Reload => Answer::Refused("it loads nothing now".to_owned()),
-            OfDeliver::Alarms { since } => {
-                let report = AlarmReport::read(self.shared.store.borrow().view(), *since);
+            OfDeliver::Alarms { since, meter } => {
+                let report = AlarmReport::read(self.shared.store.borrow().view(), *since, *meter);
                 report.map_or_else(|error| Answer::Refused(error.to_string()), |report| Answer::of(&report))
             }
             OfDeliver::Outbox => {

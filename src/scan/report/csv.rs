@@ -52,6 +52,6 @@ pub fn rows<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Result<String, Strin
 }
 
 /// Spreadsheets take some beginnings for formulas.
-pub(in crate::scan) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }

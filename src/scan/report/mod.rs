@@ -4,7 +4,7 @@ mod csv;
 mod html;
 mod text;
 
-pub(super) use csv::harmless;
+pub(crate) use csv::harmless;
 pub use csv::rows as csv_rows;
 
 use std::collections::BTreeMap;

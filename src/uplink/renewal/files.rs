@@ -5,10 +5,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_ED25519,
-};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use thiserror::Error;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
@@ -17,7 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::config::{Credentials, Secret, SecretError, SecretSource};
 use crate::keyring;
-use crate::uplink::identity::{FORMER, Facts, Identity, KeyKind, RENEWED};
+use crate::uplink::identity::{self, FORMER, Facts, Identity, KeyKind, RENEWED};
 
 /// The new private key and the request for its certificate. One file, since a signature is another one each time, and
 /// whoever signs the request by hand must not find another one tomorrow.
@@ -116,12 +113,7 @@ impl Files {
             KeyKind::P256 | KeyKind::Other => &PKCS_ECDSA_P256_SHA256,
         };
         let mut key = KeyPair::generate_for(kind).map_err(|_| FilesError::NoRequest)?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        if let Some(name) = &present.name {
-            params.distinguished_name.push(DnType::CommonName, name);
-        }
-        let pem = params.serialize_request(&key).and_then(|request| request.pem());
+        let pem = identity::request(&key, present.name.as_deref());
         let secret = Zeroizing::new(key.serialize_pem());
         key.zeroize();
         let pem = pem.map_err(|_| FilesError::NoRequest)?;
