@@ -89,7 +89,11 @@ impl MeterList {
         self.0.is_empty()
     }
 
-    fn read(path: &Path, file: impl Read, contacts: &[Contact]) -> Result<Self, Vec<Problem>> {
+    /// Reads a list that stands in the file of this name.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn read(path: &Path, file: impl Read, contacts: &[Contact]) -> Result<Self, Vec<Problem>> {
         let whole = |wrong: &str, instead: &str| vec![problem(path, 0, "", wrong, instead)];
         let mut text = Vec::new();
         let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX).saturating_add(1);

@@ -85,7 +85,8 @@ pub enum OfCollect {
         #[serde(default)]
         after: Option<[u8; 8]>,
     },
-    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, before it is done.
+    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, once it is in force;
+    /// refused with what is wrong if it is not.
     Reload,
     /// Which telegrams were heard, as they came? Kept from the first question on, while questions go on coming. Answer:
     /// [`TapPage`](super::tap::TapPage).
@@ -142,7 +143,8 @@ impl From<ByDeliver> for OfCollect {
 pub enum OfDeliver {
     /// How are you? Answer: [`DeliverStatus`](crate::health::status::DeliverStatus).
     Status,
-    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, before it is done.
+    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, once it is in force;
+    /// refused with what is wrong if it is not.
     Reload,
     /// Which episodes, alarms and mails are there? Answer: [`AlarmReport`](super::reports::AlarmReport).
     Alarms {

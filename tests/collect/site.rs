@@ -78,8 +78,14 @@ impl Site {
         let (config_sender, config) = watch::channel(Arc::new(config));
         let (stop, supervisor) = (CancellationToken::new(), Supervisor::new(1));
         let credentials = Credentials::default();
-        let daemon =
-            Daemon { world, config, credentials, reload: Arc::default(), supervisor, stop: stop.clone() };
+        let daemon = Daemon {
+            world,
+            config,
+            credentials,
+            reload: tokio::sync::mpsc::channel(1).0,
+            supervisor,
+            stop: stop.clone(),
+        };
         let mut task = tokio::spawn(collect::run(daemon));
         let mut hears = dongle.state();
         tokio::select! {

@@ -11,13 +11,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use self::gateway::{Gateway, list_in_force, load_list};
-use self::listen::Listening;
+use self::gateway::{Gateway, list_in_force, load_list, pause};
+use self::listen::{Listening, Sheet};
 pub(super) use super::common::finish;
-use super::common::{must_be_new, write_new};
+use super::common::write_new;
 use super::exit;
 use crate::config::Config;
-use crate::scan::report::{self, Kind, csv_rows};
+use crate::scan::report::{Kind, csv_rows};
 use crate::scan::row::Row;
 use crate::scan::table::Table;
 use crate::scan::watch::Watch;
@@ -110,17 +110,14 @@ impl Scan {
         clock: &Clock,
         minutes: u64,
     ) -> Result<u8, String> {
-        if let Some(file) = &self.report {
-            report::check_name(file)?;
-        }
-        must_be_new(self.report.as_deref())?;
         let file = self.list.as_deref().or(config.meter_list.as_deref());
         let list = file.map(|file| load_list(file, config)).transpose()?;
         // An empty list is one that nobody has filled yet.
         let expected = list.as_ref().filter(|list| !list.is_empty() || self.list.is_some());
+        let sheet = Sheet::make(self.report.as_deref())?;
         let listening = Listening { kind: Kind::Survey, config, clock, minutes, expected };
         let report = on_runtime(listening.listen(&mut gateway))??;
-        listen::show(&report, self.json, self.report.as_deref())?;
+        listen::show(&report, self.json, sheet)?;
         Ok(if report.all_heard { exit::OK } else { exit::REFUSED })
     }
 
@@ -180,7 +177,7 @@ impl Scan {
                 known.insert(row.heard.meter, row.heard.telegrams);
             }
             first = false;
-            clock.sleep(live::EVERY).await;
+            clock.sleep(pause(live::EVERY, known.len())).await;
         }
     }
 

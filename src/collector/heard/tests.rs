@@ -37,7 +37,7 @@ fn intervals_are_counted_between_telegrams_and_not_between_echoes() {
     }
     let entry = table.get(meter(1)).unwrap();
     assert_eq!((entry.telegrams, entry.echoes, entry.opened), (8, 8, 8));
-    assert_eq!((entry.shortest, entry.median()), (Some(16_000), Some(16_000)));
+    assert_eq!((entry.beat.total(), entry.beat.interval()), (8, Some(16_000)));
     assert_eq!((entry.first, entry.last), (1000, 145_000));
     assert_eq!((entry.rssi, entry.best_rssi, entry.link_mode), (Some(-60), Some(-60), Some(LinkMode::C1)));
     let heard_by: Vec<u8> = (0..=255).filter(|number| entry.was_heard_by(*number)).collect();
@@ -61,6 +61,25 @@ fn the_same_words_in_the_clear_a_while_later_are_no_echo() {
     let entry = table.get(meter(1)).unwrap();
     assert_eq!((entry.telegrams, entry.echoes, entry.installation), (3, 0, 3));
     assert_eq!(entry.installed, Some(32_000));
+}
+
+#[test]
+fn an_installation_telegram_in_the_clear_says_nothing_of_the_beat_and_the_protection() {
+    let mut table = HeardTable::default();
+    let mut say = |at: u64, protected, fate| {
+        let frame = at.to_le_bytes();
+        let sight =
+            Sight { frame: &frame, reception: reception(at, -80, 0), protected: Some(protected), own: true };
+        table.hear(meter(1), &sight, fate, None);
+    };
+    for n in 0..4 {
+        say(n * 16_000, Protected::EllCtr, Fate::Opened);
+    }
+    say(55_000, Protected::Plain, Fate::Installation);
+    say(57_500, Protected::Plain, Fate::Refused(Refusal::Downgraded));
+    let entry = table.get(meter(1)).unwrap();
+    assert_eq!((entry.protected, entry.beat.interval()), (Some(Protected::EllCtr), Some(16_000)));
+    assert_eq!((entry.telegrams, entry.beat.total(), entry.beat.last()), (6, 4, Some(48_000)));
 }
 
 #[test]
@@ -111,12 +130,13 @@ proptest! {
         }
         prop_assert!(table.foreign() <= MOST_FOREIGN);
         prop_assert!(table.len() <= MOST_FOREIGN + 100);
-        let own = table.meters().filter(|meter| table.get(*meter).unwrap().own).count();
+        prop_assert_eq!(table.after(None).count(), table.len());
+        let own = table.after(None).filter(|meter| table.get(*meter).unwrap().own).count();
         prop_assert_eq!(table.len() - own, table.foreign());
-        for meter in table.meters() {
+        for meter in table.after(None) {
             let entry = table.get(meter).unwrap();
             prop_assert!(entry.telegrams > 0);
-            prop_assert_eq!(entry.median().is_some(), entry.telegrams > 1);
+            prop_assert_eq!(entry.beat.interval().is_some(), entry.beat.total() > 1);
         }
     }
 }

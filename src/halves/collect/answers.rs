@@ -27,10 +27,7 @@ impl Half {
             OfCollect::Heard { after } => {
                 Answer::of(&self.collector.heard(after, &self.receivers.names(), now))
             }
-            OfCollect::Reload => {
-                self.daemon.reload.notify_one();
-                Answer::of(&())
-            }
+            OfCollect::Reload => return self.reloads.wish(to),
             OfCollect::Tap { after } => {
                 let names = self.receivers.names();
                 Answer::of(&self.tap.page(after, now, &names, |at| self.collector.calendar().place(at)))

@@ -24,6 +24,7 @@ use wmbus::Frame;
 use super::control::{self, Asked};
 use super::nudge::{Ear, News, Told, say};
 use super::questions::{ByDeliver, OfCollect};
+use super::reload::Reloads;
 use super::tap::Tap;
 use super::{Daemon, Fatal};
 use crate::collector::codes::Thresholds;
@@ -89,6 +90,8 @@ struct Half {
     /// When it is next tried to date them by the meters' own minutes.
     guess_at: Uptime,
     pulse: Pulse,
+    /// Who waits for the configuration to be loaded again.
+    reloads: Reloads,
     /// An import of keys that is under way.
     staged: Option<keys::Staged>,
     erasures: Erasures,
@@ -159,6 +162,7 @@ impl Half {
             synchronised: None,
             unplaced: 0,
             guess_at: started,
+            reloads: Reloads::new(daemon.reload.clone()),
             started,
             daemon,
             config,
@@ -204,9 +208,13 @@ impl Half {
                 Some((question, to)) = sockets.by_deliver.recv() => self.answer((question.into(), to)).await,
                 Some(erased) = self.erasures.next() => self.erased(erased).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
-                Ok(()) = config.changed() => {
-                    let config = config.borrow_and_update().clone();
-                    self.reload(config).await;
+                Ok(()) = config.changed() => self.take(&mut config).await,
+                loaded = self.reloads.loaded() => {
+                    // It was loaded on another thread, perhaps after the branch above had looked.
+                    if config.has_changed().unwrap_or_default() {
+                        self.take(&mut config).await;
+                    }
+                    self.reloads.done(loaded);
                 }
                 Ok(()) = status.changed() => {
                     status.mark_unchanged();
@@ -329,17 +337,23 @@ impl Half {
         }
     }
 
-    /// Another configuration is in force.
-    async fn reload(&mut self, config: Arc<Config>) {
+    async fn take(&mut self, config: &mut watch::Receiver<Arc<Config>>) {
+        let fresh = config.borrow_and_update().clone();
+        let taken = self.reload(fresh).await;
+        self.reloads.taken(taken);
+    }
+
+    /// Takes another configuration, and gives what of it could not be. The keyring is loaded beside the loop; what is wrong
+    /// with it is told as a problem of its own.
+    async fn reload(&mut self, config: Arc<Config>) -> Result<(), String> {
         self.keeper.reload();
-        if let Some(list) = meter_list(&config) {
-            self.collector.reload(settings(&config, list));
-        }
+        let list = meter_list(&config).map(|list| self.collector.reload(settings(&config, list)));
         for number in self.receivers.apply(&config.receivers, &self.daemon.world.clock).await {
             // What another receiver of that number has heard.
             self.collector.forget_receiver(number);
         }
         self.config = config;
+        list
     }
 }
 

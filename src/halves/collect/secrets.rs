@@ -99,16 +99,14 @@ pub(super) enum ChangeError<E> {
     NotNow(String),
 }
 
-/// The meter list; one that cannot be read is an empty one, said in the log. The configuration was checked with it.
-pub(super) fn meter_list(config: &Config) -> Option<MeterList> {
-    let Some(path) = &config.meter_list else { return Some(MeterList::default()) };
-    match MeterList::load(path, &config.contacts) {
-        Ok(list) => Some(list),
-        Err(problems) => {
-            for problem in problems {
-                tracing::error!("{problem}");
-            }
-            None
+/// The meter list, or what is wrong with it, which the log says, too. The configuration was checked with it.
+pub(super) fn meter_list(config: &Config) -> Result<MeterList, String> {
+    let Some(path) = &config.meter_list else { return Ok(MeterList::default()) };
+    MeterList::load(path, &config.contacts).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        for problem in &problems {
+            tracing::error!("{problem}");
         }
-    }
+        problems.join("\n")
+    })
 }

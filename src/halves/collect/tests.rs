@@ -21,7 +21,7 @@ pub(super) async fn half(folder: &std::path::Path) -> Half {
         world: World::manual(START),
         config: watch::channel(Arc::clone(&config)).1,
         credentials: Credentials::default(),
-        reload: Arc::default(),
+        reload: mpsc::channel(1).0,
         supervisor: Supervisor::new(1),
         stop: CancellationToken::new(),
     };

@@ -4,6 +4,7 @@
 //! mail sent at a time; the uplink and each attempt at a mail are tasks of their own, so that neither holds up the other.
 
 mod answers;
+mod loading;
 mod post;
 mod scrapes;
 
@@ -21,6 +22,7 @@ use tracing::{debug, info, warn};
 use super::control::{self, Asked, ask};
 use super::nudge::{Ear, News};
 use super::questions::{ByDeliver, InMemory, OfDeliver};
+use super::reload::Reloads;
 use super::{Daemon, Fatal, identity};
 use crate::alarm::{Alarms, ReadError};
 use crate::config::{Acknowledge, Config, MeterList};
@@ -31,6 +33,7 @@ use crate::store::{Block, CollectReader, DeliverStore, StoreError};
 use crate::uplink::{Setup, Shared, Signals, Unpark, Uplink};
 use crate::world::Uptime;
 
+use loading::{LIST, meter_list};
 use post::Desk;
 use scrapes::Scrapes;
 
@@ -44,8 +47,6 @@ const HOLD: i64 = 60;
 const GOODBYE: Duration = Duration::from_secs(5);
 /// How long the receiving half may take to say what waits in its memory: it will hint again.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The place of a problem with the meter list.
-const LIST: &str = "meter_list";
 /// Transactions in one turn; what is left is read in the next, so that nothing else waits.
 const READS: usize = 16;
 
@@ -79,6 +80,8 @@ struct Half {
     /// Why that store cannot be read.
     unread: Option<String>,
     uplink: Option<Running>,
+    /// Who waits for the configuration to be loaded again.
+    reloads: Reloads,
     signals: watch::Receiver<Signals>,
     seen: Signals,
     started: Uptime,
@@ -144,6 +147,7 @@ impl Half {
             list,
             desk: Desk::new(&config, &daemon.credentials).map_err(Fatal::Secret)?,
             pulse: daemon.supervisor.watch("deliver"),
+            reloads: Reloads::new(daemon.reload.clone()),
             signals: shared.signals.subscribe(),
             seen: Signals::default(),
             reader: None,
@@ -196,9 +200,12 @@ impl Half {
                 }
                 news = sockets.ear.hear::<News>() => self.hear(news).await,
                 Ok(()) = signals.changed() => {}
-                Some((question, answer)) = sockets.asked.recv() => {
-                    let _ = answer.send(self.answer(&question));
-                }
+                Some(asked) = sockets.asked.recv() => match asked {
+                    (OfDeliver::Reload, answer) => self.reloads.wish(answer),
+                    (question, answer) => {
+                        let _ = answer.send(self.answer(&question));
+                    }
+                },
                 scrape = sockets.scrapes.next() => {
                     let page = metrics::of_deliver(&self.status());
                     tokio::spawn(async move {
@@ -206,9 +213,13 @@ impl Half {
                         let _ = tokio::time::timeout(Duration::from_secs(5), answer).await;
                     });
                 }
-                Ok(()) = config.changed() => {
-                    let fresh = config.borrow_and_update().clone();
-                    self.reload(fresh).await;
+                Ok(()) = config.changed() => self.take(&mut config).await,
+                loaded = self.reloads.loaded() => {
+                    // It was loaded on another thread, perhaps after the branch above had looked.
+                    if config.has_changed().unwrap_or_default() {
+                        self.take(&mut config).await;
+                    }
+                    self.reloads.done(loaded);
                 }
                 () = clock.sleep(TICK) => {}
             }
@@ -422,50 +433,6 @@ impl Half {
             self.shared.problem(kind, Some("deliver"), None);
         }
     }
-
-    /// The meter list of this configuration; with a bad one the list before stays in force, so that its contacts still
-    /// get their mails.
-    fn take_list(&mut self) {
-        let refused = match meter_list(&self.config) {
-            Ok(list) => {
-                self.list = list;
-                None
-            }
-            Err(reason) => Some(format!("{reason}; the one before stays in force")),
-        };
-        self.shared.problem(ProblemKind::ConfigRefused, Some(LIST), refused.as_deref());
-        self.alarms.configure(&self.config, Arc::clone(&self.list));
-    }
-
-    /// Another configuration is in force.
-    async fn reload(&mut self, config: Arc<Config>) {
-        let before = std::mem::replace(&mut self.config, config);
-        self.take_list();
-        match Desk::new(&self.config, &self.daemon.credentials) {
-            Ok(desk) => self.desk.replace_by(desk),
-            Err(reason) => warn!("{reason}; mails go on as before"),
-        }
-        if (&before.uplink, &before.home_assistant) != (&self.config.uplink, &self.config.home_assistant) {
-            self.stop_uplink().await;
-            self.shared.status.send_replace(None);
-            if let Err(fatal) = self.start_uplink() {
-                warn!("{fatal}");
-            }
-        }
-    }
-}
-
-/// The meter list says whom a leak of a meter is mailed to, and names meters in mails; or what is wrong with it. The
-/// configuration was checked with it, but it may have changed since.
-fn meter_list(config: &Config) -> Result<Arc<MeterList>, String> {
-    let Some(path) = &config.meter_list else { return Ok(Arc::default()) };
-    MeterList::load(path, &config.contacts).map(Arc::new).map_err(|problems| {
-        for problem in &problems {
-            warn!("{problem}");
-        }
-        let first = problems.first().map(ToString::to_string).unwrap_or_default();
-        format!("the meter list is refused: {first}")
-    })
 }
 
 /// Looks whether the clock is right: often until it is, then at ease.

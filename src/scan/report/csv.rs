@@ -17,7 +17,7 @@ impl Report {
         for line in &self.meters {
             let first = [
                 "yes".to_owned(),
-                yes(line.green),
+                if line.early { "too early".to_owned() } else { yes(line.green) },
                 yes(line.heard),
                 line.findings.join("; "),
                 line.id.clone(),
