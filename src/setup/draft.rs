@@ -83,6 +83,13 @@ impl Draft {
         }
     }
 
+    /// What a key says now.
+    #[must_use]
+    pub fn text_of(&self, section: &str, key: &str) -> Option<String> {
+        let value = self.get(section, key)?.as_value()?;
+        Some(value.as_str().map_or_else(|| value.to_string().trim().to_owned(), str::to_owned))
+    }
+
     fn get(&self, section: &str, key: &str) -> Option<&Item> {
         self.document.get(section)?.get(key)
     }

@@ -149,11 +149,16 @@ fn next(setup: &Setup, talk: &Talk, in_force: bool) {
     } else {
         format!(" -c {}", setup.config.display())
     };
-    let line = |what: &str, why: &str| Talk::say(&format!("  {what:<40} {why}"));
+    let line = |what: &str, why: &str| {
+        if what.chars().count() <= 38 {
+            Talk::say(&format!("  {what:<38}  {why}"));
+        } else {
+            Talk::say(&format!("  {what}\n      {why}"));
+        }
+    };
     Talk::say("\nNext:");
     if !in_force && Path::new(SYSTEMD).exists() && config.is_empty() {
-        line("sudo systemctl enable --now vesigate.target", "");
-        line("", "starts the gateway, now and at each boot");
+        line("systemctl enable --now vesigate.target", "starts it, now and at each boot");
     } else if !in_force {
         line(&format!("vesigate run{config}"), "starts the gateway");
     }

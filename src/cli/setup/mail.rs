@@ -3,7 +3,7 @@
 use toml_edit::Table;
 
 use super::talk::{After, Talk};
-use super::{Secrets, Setup, host_and_port, refused};
+use super::{Secrets, Setup, host_and_port, refused, server_of};
 use crate::check;
 use crate::check::{Area, Verdict};
 use crate::config::{Config, Email};
@@ -22,16 +22,13 @@ pub(super) async fn step(
     secrets: &mut Secrets,
 ) -> Result<(), String> {
     Talk::heading("Alarm mails");
-    let before = draft.clone();
-    let mut change = true;
+    let (mut change, mut first) = (true, true);
     loop {
         talk.forget(Area::Mail);
-        if change {
-            *draft = before.clone();
-            if !choose(setup, talk, draft, secrets)? {
-                return Ok(());
-            }
+        if change && !choose(setup, talk, draft, secrets, first)? {
+            return Ok(());
         }
+        first = false;
         let config = match draft.config(&setup.config) {
             Ok(config) => config,
             Err(problems) if talk.asks => {
@@ -61,7 +58,13 @@ pub(super) async fn step(
     }
 }
 
-fn choose(setup: &Setup, talk: &Talk, draft: &mut Draft, secrets: &mut Secrets) -> Result<bool, String> {
+fn choose(
+    setup: &Setup,
+    talk: &Talk,
+    draft: &mut Draft,
+    secrets: &mut Secrets,
+    first: bool,
+) -> Result<bool, String> {
     let config = draft.config(&setup.config).ok();
     let present = config.as_ref().and_then(|config| config.mail.as_ref());
     if setup.no_mail {
@@ -73,7 +76,7 @@ fn choose(setup: &Setup, talk: &Talk, draft: &mut Draft, secrets: &mut Secrets) 
         by_flags(setup, draft, secrets)?;
         return Ok(true);
     }
-    if let Some(present) = present {
+    if let Some(present) = present.filter(|_| first) {
         let keep = format!("Keep {}:{}?", present.server.as_str(), present.port);
         if !talk.asks || Talk::yes(&keep, true)? {
             return Ok(true);
@@ -105,13 +108,16 @@ fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets) -> Result<(
 }
 
 fn by_questions(draft: &mut Draft, secrets: &mut Secrets, config: Option<&Config>) -> Result<(), String> {
-    let question = "The mail server, with :port if it is not the usual one";
-    let server = Talk::ask_as(question, None, host_and_port)?;
+    let present = server_of(draft, "mail", "server");
+    let server = Talk::ask_as("The mail server (host or host:port)", present.as_deref(), host_and_port)?;
     let here = ["localhost", "127.0.0.1", "::1"].contains(&server.0.as_str());
     enter_server(draft, server);
     let usual = if here { "none" } else { "starttls" };
-    let question = "How is the line protected (none: this machine only)";
-    draft.set("mail", "security", Talk::ask_which(question, &["starttls", "tls", "none"], usual)?);
+    draft.set(
+        "mail",
+        "security",
+        Talk::ask_which("Protection of the line", &["starttls", "tls", "none"], usual)?,
+    );
     match Talk::ask_perhaps("User at the mail server")? {
         Some(user) => {
             draft.set("mail", "user", user);
@@ -126,8 +132,10 @@ fn by_questions(draft: &mut Draft, secrets: &mut Secrets, config: Option<&Config
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("That is no mail address: {error}.")),
     };
-    draft.set("mail", "from", Talk::ask_as("Sender, such as Waterworks <alarm@example.org>", None, email)?);
-    let question = "Address of the utility's own people who are told of every alarm";
+    let present = draft.text_of("mail", "from");
+    let question = "Sender, such as Waterworks <alarm@example.org>";
+    draft.set("mail", "from", Talk::ask_as(question, present.as_deref(), email)?);
+    let question = "Address of the utility's own people, told of every alarm";
     if config.is_none_or(|config| config.contacts.is_empty())
         && let Some(contact) = Talk::ask_perhaps(question)?
     {

@@ -328,6 +328,15 @@ fn refused(problems: &[Problem]) -> String {
     lines.join("\n  ")
 }
 
+/// The server that a section names, as [`host_and_port`] reads it.
+fn server_of(draft: &Draft, section: &str, key: &str) -> Option<String> {
+    let host = draft.text_of(section, key)?;
+    Some(match draft.text_of(section, "port") {
+        Some(port) if !host.contains(':') => format!("{host}:{port}"),
+        _ => host,
+    })
+}
+
 /// `host` or `host:port`.
 fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = match text.rsplit_once(':') {

@@ -7,7 +7,7 @@ use toml_edit::{InlineTable, Value};
 use zeroize::Zeroizing;
 
 use super::talk::{After, Talk};
-use super::{Secrets, Setup, host_and_port, refused};
+use super::{Secrets, Setup, host_and_port, refused, server_of};
 use crate::check::{self, Area, Finding, Verdict};
 use crate::config::{Config, Credentials, Name};
 use crate::setup::draft::Draft;
@@ -34,16 +34,13 @@ pub(super) async fn step(
     secrets: &mut Secrets,
 ) -> Result<(), String> {
     Talk::heading("Uplink");
-    let before = draft.clone();
-    let mut change = true;
+    let (mut change, mut first) = (true, true);
     loop {
         talk.forget(Area::Broker);
-        if change {
-            *draft = before.clone();
-            if !choose(around, talk, draft, secrets)? {
-                return Ok(());
-            }
+        if change && !choose(around, talk, draft, secrets, first)? {
+            return Ok(());
         }
+        first = false;
         let config = match draft.config(&around.setup.config) {
             Ok(config) => config,
             Err(problems) if talk.asks => {
@@ -75,6 +72,7 @@ fn choose(
     talk: &Talk,
     draft: &mut Draft,
     secrets: &mut Secrets,
+    first: bool,
 ) -> Result<bool, String> {
     let setup = around.setup;
     let present = draft.config(&setup.config).ok().and_then(|config| config.uplink);
@@ -90,7 +88,7 @@ fn choose(
         by_flags(setup, draft, secrets, broker)?;
         return Ok(true);
     }
-    if let Some(present) = &present {
+    if let Some(present) = present.as_ref().filter(|_| first) {
         let keep = format!(
             "Keep {}:{} as {}/{}?",
             present.host.as_str(),
@@ -258,20 +256,24 @@ fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets, broker: &st
 }
 
 fn by_questions(draft: &mut Draft, secrets: &mut Secrets, place: &Place) -> Result<(), String> {
-    let question = "The broker's name or address, with :port if it is not the usual one";
-    let (host, port) = Talk::ask_as(question, None, host_and_port)?;
+    let present = server_of(draft, "uplink", "host");
+    let (host, port) = Talk::ask_as("The broker (host or host:port)", present.as_deref(), host_and_port)?;
     address(draft, &host, port);
     let name = |text: &str| {
         let name = Name::new(text).map(|name| name.to_string());
         name.ok_or_else(|| "Write 1 to 32 of A-Z, a-z, 0-9, _ and -, but not portal.".to_owned())
     };
-    draft.set("gateway", "utility", Talk::ask_as("The utility's name in the topics", None, name)?);
-    draft.set("gateway", "name", Talk::ask_as("This gateway's name in the topics", None, name)?);
+    for (key, question) in
+        [("utility", "The utility's name in the topics"), ("name", "This gateway's name in the topics")]
+    {
+        let present = draft.text_of("gateway", key);
+        draft.set("gateway", key, Talk::ask_as(question, present.as_deref(), name)?);
+    }
     let here = ["localhost", "127.0.0.1", "::1"].contains(&host.as_str());
-    let with_tls = !here
-        && Talk::yes("Is the line protected by TLS? (without, everybody on the way reads along)", true)?;
+    let with_tls =
+        !here && Talk::yes("Is the line protected by TLS (else all on the way read along)?", true)?;
     if with_tls {
-        let ca = "File of the authority that signed the broker's certificate";
+        let ca = "File of the broker's authority (PEM)";
         let ca = Talk::ask_as(ca, Some("/etc/ssl/certs/ca-certificates.crt"), readable)?;
         let client = match Talk::ask_perhaps("File of our own certificate")? {
             Some(certificate) => {

@@ -95,6 +95,9 @@ fn of_a_file_that_is_there_only_what_is_set_changes() {
     draft.set("gateway", "name", "new");
     draft.set("uplink", "port", 1883_i64);
     draft.set("mail", "enabled", false);
+    assert_eq!(draft.text_of("gateway", "utility").as_deref(), Some("waterworks"));
+    assert_eq!(draft.text_of("uplink", "port").as_deref(), Some("1883"));
+    assert_eq!(draft.text_of("uplink", "host"), None);
     draft.set_all(Many::Receiver, two_receivers());
     let text = draft.text();
     assert_eq!(
