@@ -9,6 +9,7 @@ mod daemon;
 mod decode;
 mod diagnose;
 mod export;
+mod feed;
 mod generate;
 mod harden;
 mod keys;
@@ -62,6 +63,7 @@ enum Command {
     Collect(daemon::Run),
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
+    Feed(feed::Feed),
     Status(status::Status),
     Scan(scan::Scan),
     Commission(commission::Commission),
@@ -105,6 +107,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(run) => run.run(&[Half::Collect, Half::Deliver]),
         Command::Collect(run) => run.run(&[Half::Collect]),
         Command::Deliver(run) => run.run(&[Half::Deliver]),
+        Command::Feed(feed) => feed.run(),
         Command::Status(status) => status.run(),
         Command::Scan(scan) => scan.run(),
         Command::Commission(commission) => commission.run(),

@@ -21,7 +21,7 @@ impl Half {
             OfCollect::KeysList { after } => self.marks(after.as_deref()).map(|marks| Answer::of(&marks)),
             OfCollect::Heard { after } => {
                 let now = self.daemon.world.clock.uptime();
-                return Answer::of(&self.collector.heard(after, &self.receivers.names(), now));
+                return Answer::of(&self.collector.heard(after, &self.names(), now));
             }
             OfCollect::Reload => {
                 self.daemon.reload.notify_one();
@@ -30,9 +30,7 @@ impl Half {
             OfCollect::Tap { after } => {
                 let now = self.daemon.world.clock.uptime();
                 return Answer::of(
-                    &self
-                        .tap
-                        .page(after, now, &self.receivers.names(), |at| self.collector.calendar().place(at)),
+                    &self.tap.page(after, now, &self.names(), |at| self.collector.calendar().place(at)),
                 );
             }
             OfCollect::InMemory => return Answer::of(&self.in_memory()),
@@ -70,8 +68,12 @@ impl Half {
             Some((*stream, status))
         });
         let mut telegrams = self.collector.telegrams().clone();
-        telegrams.dropped = telegrams.dropped.saturating_add(self.receivers.dropped());
+        telegrams.dropped =
+            telegrams.dropped.saturating_add(self.receivers.dropped()).saturating_add(self.feeds.dropped());
         let begun = self.problems.begun().iter();
+        let clock = &self.daemon.world.clock;
+        let mut receivers = self.receivers.told(clock, |uptime| calendar.place(uptime));
+        receivers.extend(self.feeds.told(clock, |uptime| calendar.place(uptime)));
         CollectStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: now.since(self.started).as_secs(),
@@ -85,7 +87,8 @@ impl Half {
                 synchronised: self.synchronised.and_then(|uptime| calendar.place(uptime)),
                 unplaced: self.unplaced.saturating_add(self.collector.unplaced()),
             },
-            receivers: self.receivers.told(&self.daemon.world.clock, |uptime| calendar.place(uptime)),
+            receivers,
+            feeds: self.feeds.status(),
             streams: streams.collect(),
             disk: Disk {
                 state: writer.state.clone(),
@@ -103,6 +106,13 @@ impl Half {
             problems: self.problems.list(),
             problems_begun: begun.map(|(kind, count)| (kind.to_string(), *count)).collect(),
         }
+    }
+
+    /// The names of receivers and feeds, by their numbers.
+    fn names(&self) -> Vec<(u8, String)> {
+        let mut names = self.receivers.names();
+        names.extend(self.feeds.names());
+        names
     }
 
     fn in_memory(&self) -> Vec<InMemory> {

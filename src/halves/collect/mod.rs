@@ -1,6 +1,7 @@
 //! The receiving half: receivers, keys, readings. It needs no network.
 
 mod answers;
+mod feeds;
 mod kept;
 mod keys;
 mod receivers;
@@ -36,6 +37,7 @@ use crate::receiver::{LinkCrcs, RawFrame};
 use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
+use feeds::Feeds;
 use receivers::Receivers;
 use secrets::{Vault, meter_list};
 
@@ -56,6 +58,7 @@ pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
     let sockets = Sockets::open(&config, &daemon.stop)?;
     let mut half = Half::open(daemon, config, telegrams).await?;
     half.receivers.apply(&half.config.receivers, &half.daemon.world.clock).await;
+    half.feeds.apply(&half.config.feeds, &half.daemon.world.clock);
     half.daemon.supervisor.started();
     half.turn(frames, sockets).await;
     Ok(())
@@ -71,6 +74,7 @@ struct Half {
     writer_status: watch::Receiver<WriterStatus>,
     ring: watch::Receiver<Ring>,
     receivers: Receivers,
+    feeds: Feeds,
     problems: Problems,
     /// Somebody records what is heard.
     tap: Tap,
@@ -139,6 +143,7 @@ impl Half {
             pulse: daemon.supervisor.watch("collect"),
             writer_status: writer.status(),
             ring: writer.ring(),
+            feeds: Feeds::new(telegrams.clone(), config.status.feed_socket()),
             receivers: Receivers::new(telegrams),
             problems: Problems::default(),
             tap: Tap::new(clock.speed()),
@@ -260,6 +265,7 @@ impl Half {
     async fn end(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>) {
         frames.close();
         self.receivers.stop().await;
+        self.feeds.stop().await;
         while let Ok(frame) = frames.try_recv() {
             self.hear(&frame);
         }
@@ -314,7 +320,9 @@ impl Half {
         if let Some(list) = meter_list(&config) {
             self.collector.reload(settings(&config, list));
         }
-        for number in self.receivers.apply(&config.receivers, &self.daemon.world.clock).await {
+        let mut new = self.receivers.apply(&config.receivers, &self.daemon.world.clock).await;
+        new.extend(self.feeds.apply(&config.feeds, &self.daemon.world.clock));
+        for number in new {
             // What another receiver of that number has heard.
             self.collector.forget_receiver(number);
         }

@@ -20,9 +20,11 @@ impl Half {
         let now = self.daemon.world.clock.uptime();
         let at = self.collector.calendar().place(now);
         let mut told = Vec::new();
-        for wrong in self.receivers.wrong(now) {
+        self.feeds.listen();
+        let feeds = self.feeds.wrong(now);
+        for wrong in self.receivers.wrong(now).chain(feeds) {
             for (kind, text) in wrong.problems() {
-                told.extend(self.problems.set(kind, Some(wrong.name), text, at));
+                told.extend(self.problems.set(kind, Some(&wrong.name), text, at));
             }
         }
         let untrusted = !self.collector.calendar().is_trusted() && now.since(self.started) >= CLOCK_PATIENCE;

@@ -1,0 +1,131 @@
+//! One feeder's line, from its greeting to its end.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use super::table::{Seat, Table};
+use crate::feed::wire::{self, Ears, Refusal, ToCollect, ToFeeder};
+use crate::receiver::{LinkCrcs, RawFrame};
+
+/// How long a greeting may take, and a goodbye.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// No radio brings telegrams faster: the shortest takes some milliseconds on the air.
+const SHORTEST: Duration = Duration::from_millis(4);
+/// So much faster than that it may be for a moment, since pipes gather what they carry.
+const BURST: Duration = Duration::from_secs(1);
+
+/// Attends to a caller until it goes, or has to go.
+pub(super) async fn attend(stream: UnixStream, table: &Table, telegrams: &mpsc::Sender<(u8, RawFrame)>) {
+    let (read, mut write) = stream.into_split();
+    let mut line = Line { read, ears: Ears::new(), buffer: [0; 1024], said: Vec::new() };
+    let hello = timeout(PATIENCE, line.next()).await;
+    let seated = match hello {
+        Ok(Some(Some(ToCollect::Hello(name)))) => table.seat(&name),
+        Ok(Some(_)) => Err(Refusal::NotUnderstood),
+        // It says nothing, or is gone already.
+        Ok(None) | Err(_) => return,
+    };
+    let (answer, seat) = match seated {
+        Ok(seat) => (ToFeeder::Welcome(seat.feed().clone()), Some(seat)),
+        Err(why) => (ToFeeder::Refused(why), None),
+    };
+    let greeted = say(&mut write, &answer).await;
+    let Some(seat) = seat.filter(|_| greeted) else { return };
+    let name = seat.feed().name.clone();
+    info!(feed = %name, "feed {name}: its feeder is connected");
+    let why = listen(&mut line, &seat, telegrams).await;
+    drop(seat);
+    match why {
+        Some(why) => {
+            info!(feed = %name, "feed {name}: its feeder is sent away: {why}");
+            say(&mut write, &ToFeeder::Closed(why)).await;
+        }
+        None => info!(feed = %name, "feed {name}: its feeder has gone"),
+    }
+}
+
+async fn say(write: &mut OwnedWriteHalf, what: &ToFeeder) -> bool {
+    let Ok(bytes) = wire::line(what) else { return false };
+    matches!(timeout(PATIENCE, write.write_all(&bytes)).await, Ok(Ok(())))
+}
+
+/// Takes what it says. Gives why it has to go; `None` if it went.
+async fn listen(line: &mut Line, seat: &Seat, telegrams: &mpsc::Sender<(u8, RawFrame)>) -> Option<String> {
+    let mut due = now();
+    loop {
+        let said = tokio::select! {
+            biased;
+            why = seat.has_to_go() => return Some(why),
+            said = line.next() => said?,
+        };
+        match said {
+            Some(ToCollect::Telegram { hex, mode }) => {
+                let Some(bytes) = wire::frame(&hex) else {
+                    return Some("a telegram's length byte does not agree with its bytes".to_owned());
+                };
+                let at = now();
+                seat.heard(at);
+                due = due.max(at) + SHORTEST;
+                let frame = RawFrame {
+                    bytes,
+                    crcs: LinkCrcs::Removed,
+                    link_mode: mode,
+                    rssi_dbm: None,
+                    heard_at: at,
+                };
+                let hand_on = async {
+                    let sent = telegrams.send((seat.number(), frame)).await;
+                    tokio::time::sleep(due.saturating_duration_since(at).saturating_sub(BURST)).await;
+                    sent
+                };
+                tokio::select! {
+                    biased;
+                    sent = hand_on => if sent.is_err() {
+                        return Some("the gateway is stopping".to_owned());
+                    },
+                    why = seat.has_to_go() => return Some(why),
+                }
+            }
+            Some(ToCollect::Report(report)) => seat.report(report, now()),
+            Some(ToCollect::Hello(_)) | None => {
+                debug!(feed = %seat.feed().name, "a line that says nothing");
+                return Some(Refusal::NotUnderstood.to_string());
+            }
+        }
+    }
+}
+
+/// What a feeder says, one thing after the other.
+struct Line {
+    read: OwnedReadHalf,
+    ears: Ears,
+    buffer: [u8; 1024],
+    /// Whole already; the next one is the last.
+    said: Vec<Option<ToCollect>>,
+}
+
+impl Line {
+    /// What it says next, `Some(None)` for what is not understood; `None` once it is gone. Safe to cancel.
+    async fn next(&mut self) -> Option<Option<ToCollect>> {
+        loop {
+            if let Some(said) = self.said.pop() {
+                return Some(said);
+            }
+            let count = self.read.read(&mut self.buffer).await.ok().filter(|count| *count > 0)?;
+            let said = &mut self.said;
+            self.ears.take(self.buffer.get(..count).unwrap_or_default(), |next| said.push(next));
+            said.reverse();
+        }
+    }
+}
+
+/// Time as those who look after silence have it: tokio's, so that tests can hold it still.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
