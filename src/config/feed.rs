@@ -25,6 +25,16 @@ impl Feed {
     /// More than one small computer has room for.
     pub const MOST: usize = 8;
 
+    /// What is to be typed for its feeder to run.
+    #[must_use]
+    pub fn how_to_start(&self) -> String {
+        let name = &self.name;
+        match self.source {
+            FeedSource::Input => format!("PROGRAM | vesigate feed {name} -"),
+            _ => format!("systemctl enable --now vesigate-feed@{name}"),
+        }
+    }
+
     pub(super) fn read_all(root: &Section<'_>) -> Vec<Self> {
         let feeds: Vec<Option<Self>> = root.sections("feed", Self::MOST, Self::read);
         let feeds: Vec<Self> = feeds.into_iter().flatten().collect();

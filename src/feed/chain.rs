@@ -5,12 +5,14 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long it may take to end when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look whether it has: nothing tells when the last process of a group is gone.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running chain. Dropped, it is killed.
 #[derive(Debug)]
@@ -46,12 +48,25 @@ impl Chain {
     /// Asks all of it to end, waits a while, and kills what is left.
     pub(super) async fn end(mut self) -> Option<ExitStatus> {
         self.signal(Signal::TERM);
-        let ended = timeout(PATIENCE, self.child.wait()).await;
+        // The shell may be the first to go; the others are given the time to let go of what they hold, too.
+        let ended = timeout(PATIENCE, async {
+            let status = self.child.wait().await;
+            while self.is_there() {
+                sleep(LOOK).await;
+            }
+            status
+        });
+        let ended = ended.await;
         self.signal(Signal::KILL);
         match ended {
-            Ok(ended) => ended.ok(),
+            Ok(status) => status.ok(),
             Err(_) => self.child.wait().await.ok(),
         }
+    }
+
+    /// Whether any process of the group is.
+    fn is_there(&self) -> bool {
+        self.group.is_some_and(|group| test_kill_process_group(group).is_ok())
     }
 
     /// To every process of the group that is still there.

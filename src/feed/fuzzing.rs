@@ -1,8 +1,9 @@
-//! The body of a fuzz target: a function that panics when a promise is broken. Tests call it, too.
+//! Bodies of fuzz targets: functions that panic when a promise is broken. Tests call them, too.
 
 use std::time::Instant;
 
 use super::decoder::{Decoder, Event};
+use super::wire::{self, Ears, ToCollect};
 use crate::config::FeedFormat;
 
 /// Any bytes from a chain with `rtl_wmbus`: no panic, bounded output, and the telegrams do not depend on how the bytes
@@ -55,6 +56,29 @@ pub fn rtl_wmbus_lines(bytes: &[u8]) {
     rtl_wmbus(&line);
 }
 
+/// Any bytes from a feeder: no panic, what is heard does not depend on how they were split, and a telegram agrees with
+/// its length byte.
+pub fn feed_socket(bytes: &[u8]) {
+    let heard = |split: usize| {
+        let (mut ears, mut told) = (Ears::new(), Vec::new());
+        for piece in bytes.chunks(split) {
+            ears.take(piece, |said: Option<ToCollect>| told.push(said));
+        }
+        told
+    };
+    let whole = heard(bytes.len().max(1));
+    for split in [1, 7] {
+        assert_eq!(whole, heard(split), "splitting the stream changes nothing");
+    }
+    for said in whole.into_iter().flatten() {
+        if let ToCollect::Telegram { hex, .. } = said
+            && let Some(telegram) = wire::frame(&hex)
+        {
+            assert_eq!(telegram.first().map(|length| usize::from(*length) + 1), Some(telegram.len()));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -66,11 +90,19 @@ mod tests {
         fn any_bytes_keep_the_promises(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             rtl_wmbus(&bytes);
             rtl_wmbus_lines(&bytes);
+            feed_socket(&bytes);
         }
 
         #[test]
         fn any_letters_of_lines_keep_the_promises(text in "([TCS]1;[01];[01];|0x[0-9a-f]{0,40}|;|\n|rla;){0,40}") {
             rtl_wmbus(text.as_bytes());
+        }
+
+        #[test]
+        fn any_words_of_a_feeder_keep_the_promises(
+            text in "(\\{\"telegram\":\\{\"hex\":\"[0-9A-F]{0,40}\"\\}\\}\n|\\{\"hello\":\"[a-z]{0,3}\"\\}\n|[ -~\n]{0,9}){0,9}"
+        ) {
+            feed_socket(text.as_bytes());
         }
     }
 }

@@ -129,3 +129,115 @@ impl Line {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Feed, FeedFormat, FeedSource};
+    use crate::feed::wire::{Report, SourceState};
+    use crate::receiver::LinkMode;
+    use crate::world::{Clock, Uptime};
+
+    fn table() -> Table {
+        let source = FeedSource::Command("true".to_owned());
+        let feed =
+            Feed { name: "roof".parse().unwrap(), source, format: FeedFormat::Hex, silent_after: None };
+        let table = Table::default();
+        table.apply(&[feed], Uptime::default());
+        table
+    }
+
+    fn line(said: &ToCollect) -> Vec<u8> {
+        wire::line(said).unwrap()
+    }
+
+    fn hello() -> Vec<u8> {
+        line(&ToCollect::Hello("roof".parse().unwrap()))
+    }
+
+    fn telegram(number: u16) -> Vec<u8> {
+        let [high, low] = number.to_be_bytes();
+        let mut bytes = vec![255, high, low];
+        bytes.resize(256, 7);
+        line(&wire::telegram(&bytes, Some(LinkMode::T1)))
+    }
+
+    /// What collect answers to this, until it ends the line.
+    async fn answers(table: &Table, said: &[u8]) -> Vec<ToFeeder> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (telegrams, _frames) = mpsc::channel(8);
+        let attended = attend(theirs, table, &telegrams);
+        let talk = async {
+            let (mut read, mut write) = ours.into_split();
+            let _ = write.write_all(said).await;
+            drop(write);
+            let mut answer = Vec::new();
+            let _ = read.read_to_end(&mut answer).await;
+            answer
+        };
+        let ((), answer) = tokio::join!(attended, talk);
+        let lines = answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_feeder_is_told_what_to_do_and_what_it_says_of_itself_is_kept() {
+        let table = table();
+        let report = Report { state: SourceState::Running, restarts: 3, ..Report::default() };
+        let said = [hello(), telegram(1), line(&ToCollect::Report(report))].concat();
+        let told = answers(&table, &said).await;
+        assert!(matches!(&told[..], [ToFeeder::Welcome(feed)] if feed.name.as_str() == "roof"), "{told:?}");
+        let [status] = &table.status()[..] else { panic!() };
+        assert_eq!((status.restarts, status.connected), (3, false));
+        assert_eq!(table.told(&Clock::manual(0), |_| None)[0].frames, 1);
+    }
+
+    #[tokio::test]
+    async fn rubbish_ends_the_line_with_a_sentence() {
+        let table = table();
+        for rubbish in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"\n",
+            &telegram(1),
+            &[b'x'; 5000],
+            &[[b'x'; 5000].as_slice(), b"\n"].concat(),
+        ] {
+            let told = answers(&table, rubbish).await;
+            let fits = matches!(&told[..], [] | [ToFeeder::Refused(Refusal::NotUnderstood)]);
+            assert!(fits, "{told:?}");
+        }
+        let short = b"{\"telegram\":{\"hex\":\"0A442D2C\"}}\n";
+        for rubbish in [&b"{}\n"[..], short, &hello(), b"{\"report\":1}\n"] {
+            let told = answers(&table, &[&hello(), rubbish].concat()).await;
+            assert!(matches!(&told[..], [ToFeeder::Welcome(_), ToFeeder::Closed(_)]), "{told:?}");
+        }
+        assert!(!table.status()[0].connected, "the place is free again");
+    }
+
+    #[tokio::test]
+    async fn a_feeder_waits_while_the_collector_is_busy_and_nothing_is_lost_nor_gathered() {
+        let (table, (ours, theirs)) = (table(), UnixStream::pair().unwrap());
+        let (telegrams, mut frames) = mpsc::channel(2);
+        let attended = tokio::spawn(async move { attend(theirs, &table, &telegrams).await });
+        let (mut read, mut write) = ours.into_split();
+        write.write_all(&hello()).await.unwrap();
+        let mut answer = [0; 512];
+        assert!(read.read(&mut answer).await.unwrap() > 0);
+        // The system's buffer is all that takes them while nobody reads.
+        let mut handed = 0u16;
+        let mut stuck = false;
+        while !stuck {
+            let line = telegram(handed);
+            let sent = timeout(Duration::from_millis(200), write.write_all(&line));
+            stuck = sent.await.is_err();
+            handed += u16::from(!stuck);
+            assert!(handed < 5000, "it takes whatever comes");
+        }
+        drop(write);
+        for number in 0..handed {
+            let (receiver, frame) = frames.recv().await.unwrap();
+            assert_eq!((receiver, &frame.bytes[1..3]), (8, &number.to_be_bytes()[..]));
+        }
+        attended.await.unwrap();
+    }
+}

@@ -227,7 +227,7 @@ impl Place {
         let name = self.feed.name.to_string();
         let fault = match (&self.taken, &self.report.state) {
             (None, _) => Some(deaf.map_or_else(
-                || format!("feed {name}: its feeder is not connected: systemctl start vesigate-feed@{name}"),
+                || format!("feed {name}: its feeder is not connected: {}", self.feed.how_to_start()),
                 str::to_owned,
             )),
             (Some(_), SourceState::Failed(text)) => Some(format!("feed {name}: {text}")),
@@ -363,7 +363,7 @@ mod tests {
         let (table, now) = (table(&[feed("a")]), Instant::now());
         let wrong = |seconds| table.wrong(at(seconds), now + Duration::from_secs(seconds), None).remove(0);
         assert_eq!(wrong(1).gone, None);
-        assert!(wrong(22).gone.unwrap().contains("systemctl start vesigate-feed@a"));
+        assert!(wrong(22).gone.unwrap().contains("systemctl enable --now vesigate-feed@a"));
         let seat = table.seat(&"a".parse().unwrap()).unwrap();
         assert_eq!(wrong(23).gone, None);
         let failed = SourceState::Failed("the chain has\u{1b}[31m ended".to_owned());
