@@ -59,15 +59,17 @@ pub(super) struct Feed {
 
 const AFTER_HELP: &str = "\
 Examples:
-  vesigate feed roof --print                        # try the chain of [[feed]] roof
-  systemctl enable --now vesigate-feed@roof         # have it run always
-  vesigate feed roof --log debug                    # by hand, with all that the chain says
-  rtl_wmbus < samples.bin | vesigate feed roof -    # a pipeline of one's own
+  vesigate feed roof --print                      # try the chain of [[feed]] roof
+  systemctl enable --now vesigate-feed@roof       # have it run always
+  vesigate feed roof --log debug                  # by hand, all that it says
+  rtl_wmbus < x.bin | vesigate feed roof -        # a pipeline of one's own
 
-Printed are milliseconds since the start and the telegram in hexadecimal, as `vesigate record` writes them.
+What --print writes are milliseconds since the start and the telegram in
+hexadecimal, as `vesigate record` writes them.
 
-Exit codes: 0 stopped in order or standard input has ended (with --print: telegrams were heard), 1 --print has heard
-none, 2 it could not run: no such feed, or another feeder of it is connected";
+Exit codes: 0 stopped in order, or standard input has ended (with --print:
+telegrams were heard), 1 --print has heard none, 2 it could not run: no such
+feed, or another feeder of it is connected";
 
 impl Feed {
     pub(super) fn run(self) -> u8 {

@@ -141,7 +141,7 @@ pub fn telegram(bytes: &[u8], mode: Option<LinkMode>) -> ToCollect {
 #[must_use]
 pub fn frame(hex: &str) -> Option<FrameBytes> {
     let digits = hex.as_bytes();
-    if digits.len() % 2 != 0 || digits.len() > 2 * 256 {
+    if !digits.len().is_multiple_of(2) || digits.len() > 2 * 256 {
         return None;
     }
     let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
