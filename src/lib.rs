@@ -15,6 +15,7 @@ pub mod health;
 pub mod keyring;
 pub mod receiver;
 pub mod scan;
+pub mod setup;
 pub mod store;
 pub mod uplink;
 pub mod world;

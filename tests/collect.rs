@@ -5,13 +5,20 @@
 #[path = "collect/site.rs"]
 mod site;
 
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use emulator::dongle::Kind;
+use messages::MeterId;
 use messages::batch::Record;
 use messages::event::{Reception, Refusal};
 use messages::reading::{Code, Role};
+use messages::seal::SealedBox;
 use site::{Site, meter};
+use vesigate::halves::control::AskError;
+use vesigate::halves::questions::{ByDeliver, InMemory, KeyMark, KeysAdded, NewKey, OfCollect};
+use vesigate::health::status::CollectStatus;
+use zeroize::Zeroizing;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -136,4 +143,71 @@ async fn frames_without_a_key_are_opened_when_it_arrives() {
         })
         .collect();
     assert_eq!(told, [Reception::NoKey, Reception::Heard]);
+}
+
+#[tokio::test]
+async fn an_import_that_breaks_off_blocks_nobody_and_cannot_be_applied_any_more() {
+    let mut site = Site::new("2026-11-24T00:30:00Z").await;
+    let key = |meter: &str| NewKey {
+        meter: meter.to_owned(),
+        key: Zeroizing::new("0F0E0D0C0B0A09080706050403020100".to_owned()),
+        q4: None,
+    };
+    let stage = |import, meter| OfCollect::KeysStage { import, keys: vec![key(meter)] };
+    let names = async |site: &Site| -> Vec<String> {
+        let marks: Vec<KeyMark> = site.try_ask(&OfCollect::KeysList { after: None }).await.unwrap();
+        marks.into_iter().map(|mark| mark.meter).collect()
+    };
+    assert_eq!(site.try_ask(&stage(1, "00000001")).await, Ok(1));
+    // Somebody has pressed Ctrl-C there; it is not known yet.
+    site.pass(Duration::from_secs(40)).await;
+    let second: Result<usize, _> = site.try_ask(&stage(2, "00000002")).await;
+    assert!(matches!(second, Err(AskError::Refused(why)) if why.contains("another import")));
+    // It may go on after all, and counts from then.
+    assert_eq!(site.try_ask(&stage(1, "00000003")).await, Ok(2));
+    site.pass(Duration::from_secs(40)).await;
+    assert!(site.try_ask::<usize>(&stage(2, "00000002")).await.is_err());
+    site.pass(Duration::from_secs(40)).await;
+    // Other changes never wait for it.
+    let other = OfCollect::KeysAdd { keys: vec![key("00000009")] };
+    assert_eq!(site.try_ask::<KeysAdded>(&other).await.map(|done| done.added), Ok(1));
+    let apply = |import, count| OfCollect::KeysApply { import, count };
+    let forgotten: Result<KeysAdded, _> = site.try_ask(&apply(1, 2)).await;
+    assert!(matches!(forgotten, Err(AskError::Refused(why)) if why.contains("no key was added")));
+    assert_eq!(names(&site).await, ["00000009"]);
+    assert_eq!(site.try_ask(&stage(2, "00000002")).await, Ok(1));
+    assert_eq!(site.try_ask::<KeysAdded>(&apply(2, 1)).await.map(|done| done.added), Ok(1));
+    assert_eq!(names(&site).await, ["00000002", "00000009"]);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn the_other_half_may_ask_for_what_it_needs_and_nothing_else() {
+    let mut site = Site::new("2026-11-24T00:30:00Z").await;
+    site.add_key(meter()).await;
+    let status: CollectStatus = site.ask_as_deliver(&ByDeliver::Status).await.unwrap();
+    let other = MeterId::from_str("KAM.76348800.1B.16").unwrap();
+    let sealed = SealedBox::seal_key(other, &[5; 16], &status.collect_key, [6; 32]).unwrap();
+    let key = ByDeliver::MeterKey { meter: other, sealed };
+    site.ask_as_deliver::<()>(&key).await.unwrap();
+    let blocks: Vec<InMemory> = site.ask_as_deliver(&ByDeliver::InMemory).await.unwrap();
+    assert!(blocks.is_empty());
+    for question in [
+        OfCollect::KeysList { after: None },
+        OfCollect::KeysAdd { keys: Vec::new() },
+        OfCollect::KeysCompare { keys: Vec::new() },
+        OfCollect::KeysStage { import: 1, keys: Vec::new() },
+        OfCollect::KeysApply { import: 1, count: 0 },
+        OfCollect::KeysRemove { meters: vec![meter().to_string()] },
+        OfCollect::KeysTest { frames: None },
+        OfCollect::Heard { after: None },
+        OfCollect::Tap { after: None },
+        OfCollect::Reload,
+    ] {
+        let answer: Result<serde_json::Value, _> = site.ask_as_deliver(&question).await;
+        assert!(matches!(answer, Err(AskError::Refused(_))), "{question:?}: {answer:?}");
+    }
+    let marks: Vec<KeyMark> = site.try_ask(&OfCollect::KeysList { after: None }).await.unwrap();
+    assert_eq!(marks.len(), 2);
+    site.stop().await;
 }

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use vesigate::halves::control::{Answer, listen};
+use vesigate::halves::questions::{KeysAdded, OfCollect};
 
 const KEY: &str = "000102030405060708090A0B0C0D0E0F";
 
@@ -110,60 +113,199 @@ fn a_wrong_password_a_readable_password_file_and_a_hostile_file_say_what_to_do()
     assert!(says(&["import", &format!("{file}.not-there")]).contains("is not there: check its name"));
 }
 
-#[test]
-fn a_password_is_asked_for_without_showing_it_and_again_when_it_is_wrong() {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let folder = folder();
-    let (file, _) = sample(folder.path(), "kem1-download.zip.kem", "");
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = || Stdio::from(File::options().read(true).write(true).open(&name).unwrap());
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vesigate"));
-    command.args(["keys", "import", &file, "--config"]).arg(folder.path().join("vesigate.toml"));
-    command.stdin(terminal()).stdout(terminal()).stderr(terminal());
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    let mut master = File::from(master);
-    // Read on a thread of its own, so that silence fails the test instead of stopping it.
-    let mut from = master.try_clone().unwrap();
-    let (said, says) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut some = [0; 512];
-        while let Ok(read) = from.read(&mut some) {
-            if said.send(some[..read].to_vec()).is_err() {
-                break;
+/// A command that somebody types at a terminal.
+struct Typed {
+    child: std::process::Child,
+    terminal: File,
+    says: std::sync::mpsc::Receiver<Vec<u8>>,
+    seen: String,
+    answered: usize,
+}
+
+impl Typed {
+    fn begin(folder: &Path, arguments: &[&str]) -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let terminal = || Stdio::from(File::options().read(true).write(true).open(&name).unwrap());
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vesigate"));
+        command.arg("keys").args(arguments).arg("--config").arg(folder.join("vesigate.toml"));
+        command.env_remove("CREDENTIALS_DIRECTORY");
+        command.stdin(terminal()).stdout(terminal()).stderr(terminal());
+        let child = command.spawn().unwrap();
+        let terminal = File::from(master);
+        // Read on a thread of its own, so that silence fails the test instead of stopping it.
+        let mut from = terminal.try_clone().unwrap();
+        let (said, says) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut some = [0; 512];
+            while let Ok(read) = from.read(&mut some) {
+                if said.send(some[..read].to_vec()).is_err() {
+                    break;
+                }
             }
-        }
-    });
-    let (mut seen, mut answered) = (String::new(), 0);
-    for (question, answer) in [
-        ("(not shown): ", "not-this-one"),
-        ("Try again", ""),
-        ("(not shown): ", "Sample-Pass1"),
-        ("[y/N] ", "y"),
-    ] {
-        let end = loop {
-            if let Some(at) = seen[answered..].find(question) {
-                break answered + at + question.len();
+        });
+        Self { child, terminal, says, seen: String::new(), answered: 0 }
+    }
+
+    /// Waits until it says this, behind what was waited for before.
+    fn says(&mut self, words: &str) {
+        self.answered = loop {
+            if let Some(at) = self.seen[self.answered..].find(words) {
+                break self.answered + at + words.len();
             }
-            match says.recv_timeout(Duration::from_secs(30)) {
-                Ok(some) => seen += &String::from_utf8_lossy(&some),
+            match self.says.recv_timeout(Duration::from_secs(30)) {
+                Ok(some) => self.seen += &String::from_utf8_lossy(&some),
                 Err(error) => {
-                    child.kill().unwrap();
-                    panic!("{error} after:\n{seen}");
+                    self.child.kill().unwrap();
+                    panic!("{error} after:\n{}", self.seen);
                 }
             }
         };
-        answered = end;
-        if !answer.is_empty() {
-            master.write_all(format!("{answer}\n").as_bytes()).unwrap();
-        }
     }
+
+    fn answer(&mut self, answer: &str) {
+        self.terminal.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_password_is_asked_for_without_showing_it_and_again_when_it_is_wrong() {
+    let folder = folder();
+    let (file, _) = sample(folder.path(), "kem1-download.zip.kem", "");
+    let mut import = Typed::begin(folder.path(), &["import", &file]);
+    import.says("(not shown): ");
+    import.answer("not-this-one");
+    import.says("Try again");
+    import.says("(not shown): ");
+    import.answer("Sample-Pass1");
+    import.says("[y/N] ");
+    import.answer("y");
+    let Typed { mut child, seen, .. } = import;
     assert!(child.wait().unwrap().success(), "{seen}");
     assert!(!seen.contains("not-this-one") && !seen.contains("Sample-Pass1"), "{seen}");
     assert!(stdout(&keys(folder.path(), &["list"]).assert().code(0)).contains("KAM.12345678"));
+}
+
+#[test]
+fn what_is_changed_while_an_import_waits_for_consent_is_kept() {
+    let folder = folder();
+    let (file, password) = sample(folder.path(), "kem1-download.zip.kem", "Sample-Pass1");
+    keys(folder.path(), &["add", "76348798"]).write_stdin(KEY).assert().code(0);
+    let mut import = Typed::begin(folder.path(), &["import", &file, "--password-file", &password]);
+    import.says("[y/N] ");
+    keys(folder.path(), &["add", "76348799"]).write_stdin(KEY).assert().code(0);
+    keys(folder.path(), &["remove", "76348798"]).assert().code(0);
+    import.answer("y");
+    assert!(import.child.wait().unwrap().success(), "{}", import.seen);
+    let listed = stdout(&keys(folder.path(), &["list"]).assert().code(0));
+    let names: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["76348799", "KAM.10000001", "KAM.12345678"]);
+}
+
+#[test]
+fn many_at_a_time_lose_no_key() {
+    let folder = folder();
+    std::thread::scope(|scope| {
+        for meter in 10_000_000..10_000_006 {
+            let folder = folder.path();
+            scope.spawn(move || {
+                keys(folder, &["add", &meter.to_string()]).write_stdin(KEY).assert().code(0);
+            });
+        }
+    });
+    assert_eq!(stdout(&keys(folder.path(), &["list"]).assert().code(0)).lines().count(), 6);
+}
+
+#[test]
+fn who_only_looks_and_who_says_no_makes_nothing() {
+    let folder = folder();
+    let (file, password) = sample(folder.path(), "kem1-download.zip.kem", "Sample-Pass1");
+    let count = || std::fs::read_dir(folder.path()).unwrap().count();
+    let before = count();
+    assert_eq!(stdout(&keys(folder.path(), &["list"]).assert().code(0)), "");
+    keys(folder.path(), &["remove", "76348798"]).assert().code(2);
+    let mut import = Typed::begin(folder.path(), &["import", &file, "--password-file", &password]);
+    import.says("[y/N] ");
+    import.answer("n");
+    assert_eq!(import.child.wait().unwrap().code(), Some(1), "{}", import.seen);
+    assert_eq!(count(), before);
+}
+
+/// The receiving half, as far as it is asked; `answer` says what to each question.
+fn half(
+    folder: &Path,
+    answer: impl Fn(OfCollect) -> Option<Answer> + Send + 'static,
+) -> (tokio::runtime::Runtime, CancellationToken) {
+    let sockets = format!("\n[status]\nsockets = {:?}\n", folder.join("run"));
+    let mut config = File::options().append(true).open(folder.join("vesigate.toml")).unwrap();
+    config.write_all(sockets.as_bytes()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let stop = CancellationToken::new();
+    let in_it = runtime.enter();
+    let mut asked = listen::<OfCollect>(&folder.join("run/collect/control.sock"), stop.clone()).unwrap();
+    drop(in_it);
+    runtime.spawn(async move {
+        while let Some((question, to)) = asked.recv().await {
+            // Without an answer it is one that stops.
+            if let Some(answer) = answer(question) {
+                let _ = to.send(answer);
+            }
+        }
+    });
+    (runtime, stop)
+}
+
+#[test]
+fn a_change_without_an_answer_may_have_been_made_and_one_that_is_refused_has_not() {
+    let folder = folder();
+    let _half = half(folder.path(), |question| match question {
+        OfCollect::KeysCompare { .. } => Some(Answer::of(&[(); 0])),
+        OfCollect::KeysAdd { .. } => None,
+        OfCollect::KeysRemove { meters } if meters == ["76348799"] => {
+            Some(Answer::Later("it takes too long".to_owned()))
+        }
+        _ => Some(Answer::Refused("there is no such key".to_owned())),
+    });
+    let says = |arguments: &[&str]| {
+        let assert = keys(folder.path(), arguments).write_stdin(KEY).assert().code(2);
+        let error = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        error.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let unsure = "may have been done all the same; look with \"vesigate keys list\"";
+    let stopped = says(&["add", "76348799"]);
+    assert!(stopped.contains("it is stopping") && stopped.contains(unsure), "{stopped}");
+    let late = says(&["remove", "76348799"]);
+    assert!(late.contains("it takes too long") && late.contains(unsure), "{late}");
+    let refused = says(&["remove", "76348798"]);
+    assert!(refused.ends_with("there is no such key"), "{refused}");
+}
+
+#[test]
+fn a_gateway_that_is_started_while_an_import_waits_is_asked_to_do_it() {
+    let folder = folder();
+    let (file, password) = sample(folder.path(), "kem1-download.zip.kem", "Sample-Pass1");
+    let sockets = format!("\n[status]\nsockets = {:?}\n", folder.path().join("run"));
+    let config = std::fs::read_to_string(folder.path().join("vesigate.toml")).unwrap();
+    std::fs::write(folder.path().join("vesigate.toml"), config.clone() + &sockets).unwrap();
+    let mut import = Typed::begin(folder.path(), &["import", &file, "--password-file", &password]);
+    import.says("[y/N] ");
+    std::fs::write(folder.path().join("vesigate.toml"), config).unwrap();
+    let (given, got) = std::sync::mpsc::channel();
+    let _half = half(folder.path(), move |question| match question {
+        OfCollect::KeysAdd { keys } => {
+            given.send(keys.into_iter().map(|key| key.meter).collect::<Vec<_>>()).unwrap();
+            Some(Answer::of(&KeysAdded { added: 2, same: 0, replaced: 0 }))
+        }
+        _ => Some(Answer::Refused("not asked for".to_owned())),
+    });
+    import.answer("y");
+    import.says("They are in force now");
+    assert!(import.child.wait().unwrap().success(), "{}", import.seen);
+    assert_eq!(got.try_recv().unwrap(), ["KAM.10000001", "KAM.12345678"]);
+    assert!(!folder.path().join("keyring").exists());
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod broker;
 pub mod certificates;
 pub mod chance;
 pub mod clock;
+pub mod enrolment;
 pub mod gateway;
 pub mod mail;
 pub mod memory;

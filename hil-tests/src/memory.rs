@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt as _;
 
 use base64::Engine as _;
 
-/// A secret of 16 bytes in every form in which it could lie somewhere: raw, in hexadecimal of both cases, in Base64.
+/// A secret in every form in which it could lie somewhere: raw, in hexadecimal of both cases, in Base64.
 #[must_use]
-pub fn forms(secret: &[u8; 16]) -> Vec<(&'static str, Vec<u8>)> {
+pub fn forms(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let lower: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let base64 = base64::engine::general_purpose::STANDARD_NO_PAD.encode(secret);
     vec![

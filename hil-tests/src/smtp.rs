@@ -92,6 +92,12 @@ impl SmtpServer {
         Self { port, shared, task }
     }
 
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// From now on behaves so. Connections that hang are cut.
     pub fn mood(&self, mood: Mood) {
         self.shared.mood.send_replace(mood);

@@ -114,8 +114,8 @@ async fn each_certificate_problem_is_told_apart() {
     ];
     let ours_bad = [
         ("our authority", other.client("kylavesi/gw-7", Years::NOW), "authority that signed our certificate"),
-        ("our end", ours.client("kylavesi/gw-7", Years::PAST), "our certificate"),
-        ("our beginning", ours.client("kylavesi/gw-7", Years::FUTURE), "our certificate"),
+        ("our end", ours.client("kylavesi/gw-7", Years::PAST), "has expired, says the broker"),
+        ("our beginning", ours.client("kylavesi/gw-7", Years::FUTURE), "check its dates"),
         ("revoked", revoked.clone(), "revoked"),
     ];
     let bad = ours_bad.iter().map(|(what, client, word)| (*what, right(), &ours, Some(client), *word));

@@ -106,6 +106,8 @@ async fn a_restored_gateway_never_gives_a_number_to_another_content() {
     let original = Store::open(&site.collect_db()).unwrap();
     let (old, head) = (original.epoch().unwrap(), original.head(Stream::Readings));
     let had = portal.records().cursor(Stream::Readings, old);
+    let mails = || Store::open(&site.deliver_db()).unwrap().epoch().unwrap();
+    let old_mails = mails();
     let refused = site.vesigate(&["restore", backup]).await;
     assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing is overwritten"));
     drop(original);
@@ -125,6 +127,7 @@ async fn a_restored_gateway_never_gives_a_number_to_another_content() {
     let restored = Store::open(&site.collect_db()).unwrap();
     let new = restored.epoch().unwrap();
     assert_ne!(new, old);
+    assert_ne!(mails(), old_mails, "{} begins anew as well", Stream::Mails);
     portal
         .has("the copy under its new numbering", |records| {
             (records.cursor(Stream::Readings, new) >= restored.head(Stream::Readings)).then_some(())

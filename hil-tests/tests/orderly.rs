@@ -1,10 +1,14 @@
 //! An orderly stop loses nothing that was heard; a reload changes what is asked for, and nothing else.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::fmt::Write as _;
+use std::fs;
+
+use emulator::event::{Event, Trouble};
 use emulator::town::Town;
 use hil_tests::clock::START;
 use hil_tests::store::Store;
-use hil_tests::{Broker, Gateway, Half, Portal, Site};
+use hil_tests::{Broker, Gateway, Half, Portal, SOON, Site, SmtpServer};
 use messages::Presence;
 use messages::batch::Stream;
 
@@ -56,7 +60,7 @@ async fn a_reload_takes_a_good_configuration_and_leaves_a_bad_one() {
     let gateway = Gateway::start(&site, Half::Both).await;
     assert!(gateway.status_of("deliver").await.unwrap()["uplink"].is_null());
 
-    std::fs::write(site.config(), "[gateway]\nname = \"a/b\"\n").unwrap();
+    fs::write(site.config(), "[gateway]\nname = \"a/b\"\n").unwrap();
     gateway.reload();
     gateway.logs("stays in force").await;
 
@@ -65,4 +69,33 @@ async fn a_reload_takes_a_good_configuration_and_leaves_a_bad_one() {
     gateway.reports("deliver", "a connected uplink", |status| status["uplink"]["connected"] == true).await;
     portal.has("its greeting", |records| (records.state?.presence == Presence::Online).then_some(())).await;
     assert!(gateway.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_with_a_bad_meter_list_leaves_its_contacts_in_force() {
+    let post = SmtpServer::start();
+    let site = Site::fast(100);
+    let mut town = Town::new(2, 4, START * 1000);
+    town.add(0, Event::new(Trouble::Leak, START + 15 * 60, i64::MAX).told_at_once());
+    let contact = "[[contact]]\nname = \"on-call\"\nemail = \"aino@example.fi\"\nmeters = \"listed\"\n";
+    let alarm = "[alarm]\nleak = { after = \"0 s\" }\n";
+    site.settle(&town, &[&post.mail_section(""), alarm, contact]).await;
+    let list = town.meters_csv().lines().fold(String::new(), |mut list, line| {
+        let contacts = if list.is_empty() { "contacts" } else { "on-call" };
+        let _ = writeln!(list, "{line},{contacts}");
+        list
+    });
+    fs::write(site.path("meters.csv"), list).unwrap();
+    let collect = Gateway::start(&site, Half::Collect).await;
+    let deliver = Gateway::start(&site, Half::Deliver).await;
+
+    fs::write(site.path("meters.csv"), "id,contacts\nno meter,nobody\n").unwrap();
+    deliver.reload();
+    deliver.logs("stays in force").await;
+    let air = site.play(town);
+    let mails = post.receives(1, 4 * SOON).await;
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    air.stop().await;
+    assert!(collect.stop().await.success());
+    assert!(deliver.stop().await.success());
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use emulator::event::{Event, Trouble};
@@ -27,12 +28,20 @@ async fn no_key_and_no_address_lies_where_it_must_not() {
     // Started with core dumps allowed, as far as this user may.
     let collect = Gateway::spawn_through(&site, Half::Collect, &DUMPS_ALLOWED).ready().await;
     let deliver = Gateway::spawn_through(&site, Half::Deliver, &DUMPS_ALLOWED).ready().await;
-    let keys: Vec<[u8; 16]> = town.residents().iter().map(|one| *one.meter.cipher().key().bytes()).collect();
+    let mut keys: Vec<[u8; 16]> =
+        town.residents().iter().map(|one| *one.meter.cipher().key().bytes()).collect();
     // The keys once more, through the socket of the running half.
     let table = town.keys_csv();
-    let names: Vec<String> =
+    let mut names: Vec<String> =
         table.lines().skip(1).map(|row| row.split(',').next().unwrap().to_owned()).collect();
     site.add_keys(&table).await;
+    // Others from key files, one of them encrypted, and one that the utility has sealed.
+    import(&site).await;
+    seal(&site, &collect).await;
+    keys.extend(
+        [IMPORTED, OF_THE_SAMPLE, SEALED].map(|key| u128::from_str_radix(key, 16).unwrap().to_be_bytes()),
+    );
+    names.extend(["KAM.70000001", "KAM.10000001", "KAM.12345678", SEALED_FOR].map(str::to_owned));
     town.add(0, Event::new(Trouble::Leak, START + 60, i64::MAX).told_at_once());
     let air = site.play(town);
     post.receives(1, 2 * hil_tests::SOON).await;
@@ -60,6 +69,18 @@ async fn no_key_and_no_address_lies_where_it_must_not() {
                 _ => assert_eq!(found(&of_collect, &needle), 0, "a key in collect's memory, {form}"),
             }
         }
+    }
+    // What opens all that is sealed, the half that talks to the network has not; nobody has the key file's password.
+    let own: Vec<(&str, Vec<u8>)> =
+        ["seal", "collect"].map(|name| (name, fs::read(site.data().join("keys").join(name)).unwrap())).into();
+    for (name, secret) in &own {
+        assert_eq!(secret.len(), 32);
+        for (form, needle) in forms(secret) {
+            assert_eq!(found(&of_deliver, &needle), 0, "the key {name} in deliver's memory, {form}");
+        }
+    }
+    for (half, memory) in [("deliver", &of_deliver), ("collect", &of_collect)] {
+        assert_eq!(found(memory, PASSWORD.as_bytes()), 0, "the password in the memory of {half}");
     }
     drop(of_collect);
 
@@ -110,9 +131,62 @@ async fn no_key_and_no_address_lies_where_it_must_not() {
             }
         }
     }
+    for (whose, secret) in own {
+        let itself = site.data().join("keys").join(whose).display().to_string();
+        assert!(places.iter().any(|(name, _)| *name == itself), "the search finds nothing at all");
+        for (form, needle) in forms(&secret) {
+            for (name, content) in places.iter().filter(|(name, _)| *name != itself) {
+                assert_eq!(count(content, &needle), 0, "the key {whose} in {name}, {form}");
+            }
+        }
+    }
+    for (name, content) in &places {
+        assert_eq!(count(content, PASSWORD.as_bytes()), 0, "the key file's password in {name}");
+    }
     for (name, content) in places.iter().filter(|(name, _)| name.ends_with(".log") || name == "collect.db") {
         assert_eq!(count(content, b"salainen"), 0, "an address in {name}");
     }
+}
+
+const IMPORTED: &str = "3B9F0C51D8E2467A95B4C7031FEA682D";
+/// One of the two in the sample.
+const OF_THE_SAMPLE: &str = "00112233445566778899AABBCCDDEEFF";
+const PASSWORD: &str = "Sample-Pass1";
+const SEALED: &str = "C417A8E05D3B92F6708E1DA4396BF25C";
+const SEALED_FOR: &str = "KAM.70000002.1B.16";
+
+/// Imports key files, which do not stay.
+async fn import(site: &Site) {
+    let (file, password) = (site.path("keys.kem"), site.path("password"));
+    fs::write(&password, PASSWORD).unwrap();
+    fs::set_permissions(&password, PermissionsExt::from_mode(0o600)).unwrap();
+    let sample = "../src/keyring/samples/kem1-download.zip.kem";
+    let sample = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(sample)).unwrap();
+    let plain = format!(
+        "<MetersInOrder><Meter><SerialNo>70000001</SerialNo><VendorId>KAM</VendorId><DEK>{IMPORTED}</DEK></Meter></MetersInOrder>"
+    );
+    for content in [sample, plain.into_bytes()] {
+        fs::write(&file, content).unwrap();
+        let (file, password) = (file.to_str().unwrap(), password.to_str().unwrap());
+        let done = site.vesigate(&["keys", "import", file, "--password-file", password, "--yes"]).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    fs::remove_file(file).unwrap();
+    fs::remove_file(password).unwrap();
+}
+
+/// Hands a key over as deliver does.
+async fn seal(site: &Site, collect: &Gateway) {
+    let to = collect.status().await.unwrap()["collect_key"].as_str().unwrap().to_owned();
+    let table = site.path("sealed.csv");
+    fs::write(&table, format!("id,key\n{SEALED_FOR},{SEALED}\n")).unwrap();
+    let sealed = site.vesigate(&["keys", "seal", "--to", &to, "--file", table.to_str().unwrap()]).await;
+    fs::remove_file(table).unwrap();
+    assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
+    let line: serde_json::Value = serde_json::from_slice(&sealed.stdout).unwrap();
+    let question = serde_json::json!({"do": "meter_key", "meter": line["meter"], "sealed": line["key"]});
+    let answer = collect.ask("collect", &question).await.unwrap();
+    assert!(answer.get("ok").is_some(), "{answer}");
 }
 
 const DUMPS_ALLOWED: [&str; 4] = ["sh", "-c", "ulimit -c $(ulimit -H -c); exec \"$@\"", "sh"];

@@ -355,11 +355,7 @@ impl Recipient {
         Self {
             id: id_of(&contact.name),
             email: Personal::from(contact.email.mailbox().to_string()),
-            language: match contact.language {
-                config::Language::Fi => Language::Fi,
-                config::Language::Sv => Language::Sv,
-                config::Language::En => Language::En,
-            },
+            language: contact.language.into(),
             kind: ContactKind::Utility,
             unsubscribe: None,
             codes: contact.codes.iter().filter_map(|code| code.word().parse().ok()).collect(),

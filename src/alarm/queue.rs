@@ -228,7 +228,7 @@ impl Alarms {
         let letter = Letter {
             kind,
             code: mail.code.as_ref(),
-            meter: mail.meter,
+            meter: Some(mail.meter),
             place: page.place.as_ref().map(messages::Personal::reveal),
             point: page.point.as_ref().map(messages::Personal::reveal),
             span,

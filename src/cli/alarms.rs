@@ -1,6 +1,6 @@
 //! `vesigate alarms`: episodes, alarms and mails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use messages::batch::{Record, Stream};
@@ -12,10 +12,11 @@ use serde::Serialize;
 
 use super::common::{
     Colour, Common, Table, Zone, ask_deliver, before, finish, now, open_store, paint, print, print_json,
-    short, span,
+    printable, short, span,
 };
 use super::exit;
 use super::known::{self, Names};
+use super::readings::remembered;
 use crate::alarm::book::id_of as contact_id;
 use crate::alarm::rule::ONE_WITHIN;
 use crate::config::Config;
@@ -55,6 +56,8 @@ struct Report {
     at: Time,
     episodes: Vec<Line>,
     mails: Vec<MailLine>,
+    /// There are more: these are the newest, and those that go on.
+    cut: bool,
     /// Why the alarms and mails are not there.
     unread: Option<String>,
 }
@@ -125,25 +128,26 @@ impl Alarms {
         let newest = reader.as_ref().and_then(|reader| reader.newest().ok().flatten());
         let at = newest.map_or_else(now, |newest| newest.max(now()));
         let since = before(newest.unwrap_or(at), i64::from(self.days) * 86_400);
-        let (alarms, unread) = match alarms(config, since) {
+        let (mut alarms, unread) = match alarms(config, since, None) {
             Ok(alarms) => (alarms, None),
             Err(reason) => (AlarmReport::default(), Some(reason)),
         };
-        let mut episodes: Vec<Episode> =
-            alarms.lists.episodes.iter().map(|known| known.episode.clone()).collect();
+        let store = |error: StoreError| error.to_string();
+        let mut episodes: Vec<Episode> = Vec::new();
+        let mut known: BTreeSet<MeterId> = BTreeSet::new();
         if let Some(reader) = &reader {
-            episodes.extend(stored_episodes(reader, since).map_err(|error| error.to_string())?);
+            episodes.extend(stored_episodes(reader, since).map_err(store)?);
+            known.extend(remembered(reader).map_err(store)?);
         }
-        let known: Vec<MeterId> = episodes
-            .iter()
-            .map(|episode| episode.meter)
-            .chain(alarms.lists.mails.iter().map(|mail| mail.meter))
-            .collect();
+        known.extend(episodes.iter().map(|episode| episode.meter));
+        known.extend(alarms.lists.episodes.iter().map(|known| known.episode.meter));
+        known.extend(alarms.lists.mails.iter().map(|mail| mail.meter));
         let names = Names::new(&list, known);
-        let only = match &self.meter {
-            Some(text) => Some(names.find(text)?),
-            None => None,
-        };
+        let only = self.meter.as_deref().map(|text| names.find(text)).transpose()?;
+        if only.is_some() && alarms.cut {
+            alarms = self::alarms(config, since, only)?;
+        }
+        episodes.extend(alarms.lists.episodes.iter().map(|known| known.episode.clone()));
         let wanted = |meter: MeterId| only.is_none_or(|only| only == meter);
         let raised: BTreeMap<Id, Time> = raised(&alarms);
         let mut lines: Vec<Line> = one_by_one(episodes)
@@ -159,18 +163,18 @@ impl Alarms {
             .collect();
         let mails = alarms.lists.mails.iter().filter(|mail| wanted(mail.meter));
         let mails = mails.map(|mail| mail_line(mail, &alarms.replies, &contacts, &names)).collect();
-        Ok(Report { at, episodes: lines, mails, unread })
+        Ok(Report { at, episodes: lines, mails, cut: alarms.cut, unread })
     }
 }
 
 /// What the delivering half knows: itself, or its file.
-fn alarms(config: &Config, since: Time) -> Result<AlarmReport, String> {
-    if let Some(report) = ask_deliver(config, &OfDeliver::Alarms { since })? {
+fn alarms(config: &Config, since: Time, meter: Option<MeterId>) -> Result<AlarmReport, String> {
+    if let Some(report) = ask_deliver(config, &OfDeliver::Alarms { since, meter })? {
         return Ok(report);
     }
     let directory = config.gateway.deliver_dir();
     let reader = open_store(&DeliverReader::file(&directory), || DeliverReader::open(&directory))?;
-    let report = reader.map(|reader| AlarmReport::read(reader.view(), since)).transpose();
+    let report = reader.map(|reader| AlarmReport::read(reader.view(), since, meter)).transpose();
     Ok(report.map_err(|error| error.to_string())?.unwrap_or_default())
 }
 
@@ -306,8 +310,12 @@ impl Report {
             text.push_str("\nMails\n");
             text.push_str(&self.mail_table(zone));
         }
+        if self.cut {
+            let more = "There are more than are shown: ask for fewer --days, or for one --meter";
+            text.push_str(&format!("\n{}\n", paint(Colour::Yellow, more)));
+        }
         if let Some(reason) = &self.unread {
-            let reason = paint(Colour::Yellow, reason);
+            let reason = paint(Colour::Yellow, &printable(reason));
             text.push_str(&format!("\nAlarms and mails cannot be shown: {reason}\n"));
         }
         text
@@ -363,10 +371,10 @@ impl Report {
                 Some(colour),
             );
             if let Some(due) = mail.due.filter(|_| mail.attempts > 0) {
-                table.below(format!("   tried {} times, again at {}", mail.attempts, zone.minute(due)));
+                table.below(&format!("   tried {} times, again at {}", mail.attempts, zone.minute(due)));
             }
             if let Some(why) = &mail.why {
-                table.below(format!("   {why}"));
+                table.below(&format!("   {why}"));
             }
         }
         table.text()

@@ -8,19 +8,25 @@ use clap::Args;
 
 use super::exit;
 use crate::check::{self, Area, Finding, Verdict};
-use crate::config::Credentials;
+use crate::config::{Config, Credentials, Email};
 use crate::world::Clock;
 
 /// Look at everything at once: configuration, files, receivers, clock, disk, stores, keys, broker, mail server
 ///
-/// Changes nothing and sends no mail. Run it as root, so that it may look everywhere. While the gateway runs it is asked;
-/// what does not run is tried in its place.
+/// Changes nothing here and sends no mail unless that is wanted. Run it as root, so that it may look everywhere. While the gateway runs it is
+/// asked; what surely does not run is tried in its place: at the broker it connects by the gateway's name, publishes its
+/// retained state as stopped, which is true, and tries whether it may write where it should not; at the mail server it logs
+/// in.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Check {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = super::CONFIG)]
     config: PathBuf,
+
+    /// Send a test mail to ADDRESS, or without one to every [[contact]] of the configuration
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true)]
+    send_test_mail: Option<Option<Email>>,
 
     /// One JSON object to a finding: area, verdict (good, skipped, doubtful, bad), text
     #[arg(long)]
@@ -30,6 +36,7 @@ pub(super) struct Check {
 const AFTER_HELP: &str = "\
 Examples:
   vesigate check
+  vesigate check --send-test-mail=me@example.org
   vesigate check --json | jq -r 'select(.verdict == \"bad\") | .text'
 
 Exit codes: 0 nothing is bad, 1 something is, 2 it could not run";
@@ -44,7 +51,8 @@ impl Check {
                 return exit::USAGE;
             }
         };
-        let credentials = Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+        let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let credentials = Credentials::by_hand(directory, PathBuf::from("/"));
         let colour = io::stdout().is_terminal();
         let (mut worst, mut bad, mut doubtful) = (Verdict::Good, 0_u32, 0_u32);
         let mut tell = |finding: Finding| {
@@ -59,7 +67,14 @@ impl Check {
             // Whoever does not read to the end still gets the exit code.
             let _ = writeln!(io::stdout(), "{line}");
         };
-        runtime.block_on(check::run(&self.config, &credentials, &Clock::system(), &mut tell));
+        let clock = Clock::system();
+        runtime.block_on(check::run(&self.config, &credentials, &clock, &mut tell));
+        if let Some(to) = &self.send_test_mail
+            && let Ok(config) = Config::load(&self.config)
+        {
+            let sent = check::send_test_mail(&config, &credentials, &clock, to.as_ref());
+            runtime.block_on(sent).into_iter().for_each(&mut tell);
+        }
         if !self.json {
             let _ = writeln!(io::stdout(), "{}", conclusion(bad, doubtful));
         }
@@ -75,7 +90,7 @@ fn conclusion(bad: u32, doubtful: u32) -> String {
     }
 }
 
-fn line(finding: &Finding, colour: bool) -> String {
+pub(super) fn line(finding: &Finding, colour: bool) -> String {
     let (mark, paint) = match finding.verdict {
         Verdict::Good => ("ok", AnsiColor::Green),
         Verdict::Skipped => ("--", AnsiColor::BrightBlack),

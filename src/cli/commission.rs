@@ -3,17 +3,17 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
-use wmbus::Meter;
 
+use super::common::{finish, must_be_new, printable_lines};
 use super::exit;
-use super::scan::gateway::{Gateway, load_list};
-use super::scan::listen::{Listening, show};
-use super::scan::{finish, on_runtime};
+use super::scan::gateway::{Gateway, lines, load_list};
+use super::scan::listen::{Listening, Sheet, show};
+use super::scan::on_runtime;
 use crate::config::{Config, MeterList};
-use crate::scan::plan::{Plan, What, replace};
+use crate::scan::in_force::InForce;
+use crate::scan::plan::{Plan, What};
 use crate::scan::report::{Kind, check_name};
 use crate::world::{Clock, Fast};
 
@@ -46,11 +46,12 @@ pub(super) struct Commission {
     #[arg(long, conflicts_with_all = ["yes", "report"])]
     dry_run: bool,
 
-    /// How long to wait for the meters at most; 0 does not wait
-    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=10_080))]
+    /// How long to wait for the meters at most: two telegrams of a meter must agree, and some send every quarter of an
+    /// hour; 0 does not wait
+    #[arg(long, value_name = "MINUTES", default_value_t = 35, value_parser = clap::value_parser!(u64).range(0..=10_080))]
     minutes: u64,
 
-    /// Write the list to sign off to a file; its ending says how: .html, .csv, .txt or .json
+    /// Write the list to sign off to a new file; its ending says how: .html, .csv, .txt or .json
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
@@ -70,8 +71,8 @@ Examples:
   vesigate commission new-street.csv --keep --minutes 30 --report new-street.html
   vesigate commission meters.csv --yes --json | jq '.meters[] | select(.green | not)'
 
-Exit codes: 0 every meter is in order (or, without waiting, the list is in force), 1 some are not, or the list was not
-wanted, 2 it could not run";
+Exit codes: 0 every meter is in order (or, without waiting, the list is in force), 1 some are not, or one half has
+not taken the list, or it was not wanted, 2 it could not run, or the list is not in force";
 
 impl Commission {
     pub(super) fn run(self) -> u8 {
@@ -83,7 +84,8 @@ impl Commission {
         if let Some(file) = &self.report {
             check_name(file)?;
         }
-        let Some(in_force) = config.meter_list.clone() else {
+        must_be_new(self.report.as_deref())?;
+        let Some(file) = config.meter_list.as_deref() else {
             return Err(format!(
                 "{} names no meter list: write in it\n\n  [meters]\n  file = \"/etc/vesigate/meters.csv\"\n\n\
                  and run this again",
@@ -94,7 +96,8 @@ impl Commission {
         if fresh.is_empty() {
             return Err(format!("{} has no meters: nothing was changed", self.list.display()));
         }
-        let former = if in_force.exists() { load_list(&in_force, &config)? } else { MeterList::default() };
+        let in_force = InForce::read(file)?;
+        let former = in_force.list(&config.contacts).map_err(|problems| lines(&problems))?;
         let plan = Plan::between(&former, &fresh, self.keep);
         if self.dry_run {
             return self.preview(&plan).map(|()| exit::OK);
@@ -103,15 +106,18 @@ impl Commission {
         // Whoever cannot ask the gateway learns that before anything is changed.
         on_runtime(gateway.status())??;
         if !plan.changes.is_empty() {
-            let _ = write!(io::stderr(), "Against {}:\n{}", in_force.display(), plan.text());
+            let _ = write!(io::stderr(), "Against {}:\n{}", file.display(), printable_lines(&plan.text()));
             if !(self.yes || self.is_wanted(&plan)?) {
                 let _ = writeln!(io::stderr(), "Nothing was changed.");
                 return Ok(exit::REFUSED);
             }
-            replace(&in_force, &plan.csv()?, &self.config)?;
+        }
+        let sheet = Sheet::make(self.report.as_deref())?;
+        if !plan.changes.is_empty() {
+            in_force.replace(&plan.csv()?, &self.config)?;
         }
         let clock = self.clock.map_or_else(Clock::system, Clock::fast);
-        on_runtime(self.put_to_work(&config, &mut gateway, &clock, &in_force, &fresh))?
+        on_runtime(self.put_to_work(&config, &mut gateway, &clock, file, &fresh, sheet))?
     }
 
     fn preview(&self, plan: &Plan) -> Result<(), String> {
@@ -119,7 +125,7 @@ impl Commission {
             let text = serde_json::to_string(plan).map_err(|error| error.to_string())?;
             return super::scan::print(&(text + "\n"));
         }
-        super::scan::print(&plan.text())
+        super::scan::print(&printable_lines(&plan.text()))
     }
 
     fn is_wanted(&self, plan: &Plan) -> Result<bool, String> {
@@ -147,19 +153,22 @@ impl Commission {
         clock: &Clock,
         in_force: &Path,
         fresh: &MeterList,
+        sheet: Option<Sheet>,
     ) -> Result<u8, String> {
-        if let Some(warning) = gateway.reload().await? {
-            let _ = writeln!(io::stderr(), "{warning}");
-        }
-        if !is_loaded(gateway, in_force, config).await? {
-            return Err(format!(
-                "{} was written, but the gateway has not taken it: see what it logs with `journalctl -u vesigate-collect`",
+        let delivering = gateway.reload().await.map_err(|wrong| {
+            format!(
+                "{} was written, and is not in force: the gateway goes on with what it had loaded before. Mend this and \
+                 run it again:\n{wrong}",
                 in_force.display()
-            ));
+            )
+        })?;
+        if let Some(wrong) = &delivering {
+            let _ = writeln!(io::stderr(), "{}", printable_lines(wrong));
         }
+        let in_order = |is: bool| if is && delivering.is_none() { exit::OK } else { exit::REFUSED };
         let _ = writeln!(io::stderr(), "The list is in force: {}.", in_force.display());
         if self.minutes == 0 {
-            return Ok(exit::OK);
+            return Ok(in_order(true));
         }
         let listening = Listening {
             kind: Kind::Commissioning,
@@ -169,29 +178,7 @@ impl Commission {
             expected: Some(fresh),
         };
         let report = listening.listen(gateway).await?;
-        show(&report, self.json, self.report.as_deref())?;
-        Ok(if report.all_green { exit::OK } else { exit::REFUSED })
+        show(&report, self.json, sheet)?;
+        Ok(in_order(report.all_green))
     }
 }
-
-/// Whether the gateway has loaded the list, by what it says of the meters that it hears. Waits a while for that.
-async fn is_loaded(gateway: &Gateway, in_force: &Path, config: &Config) -> Result<bool, String> {
-    let list = load_list(in_force, config)?;
-    for _ in 0..TRIES {
-        let heard = gateway.heard().await?;
-        let agrees = heard.iter().all(|heard| {
-            let meter: Option<Meter> = heard.meter.parse().ok();
-            meter.is_none_or(|meter| heard.listed == list.get(meter).is_some())
-        });
-        if agrees {
-            return Ok(true);
-        }
-        tokio::time::sleep(BETWEEN).await;
-    }
-    Ok(false)
-}
-
-/// How often, and after how long each time, it is looked whether the list is loaded: a long one takes seconds on a small
-/// machine.
-const TRIES: usize = 60;
-const BETWEEN: Duration = Duration::from_millis(250);

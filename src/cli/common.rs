@@ -1,7 +1,9 @@
 //! What the reporting commands share: their arguments, whom they ask, how they print.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -33,9 +35,53 @@ pub(super) struct Common {
 /// The exit code of a command that gave one, or said why it could not run.
 pub(super) fn finish(name: &str, done: Result<u8, String>) -> u8 {
     done.unwrap_or_else(|reason| {
-        let _ = writeln!(io::stderr(), "vesigate {name}: {reason}");
+        // A reason may repeat what a file or another machine said.
+        let _ = writeln!(io::stderr(), "vesigate {name}: {}", printable_lines(&reason));
         exit::USAGE
     })
+}
+
+/// Without what would move a terminal's cursor, or turn the direction of what is written.
+pub(super) fn printable(text: &str) -> String {
+    let moves = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|letter| if moves(letter) { ' ' } else { letter }).collect()
+}
+
+/// The same for a text of several lines.
+pub(super) fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// A new file for its owner only: what is written here may be personal data.
+pub(super) fn new_file(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Why a new file cannot be made or written.
+pub(super) fn not_made(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            format!("{} is there already: remove it, or write another name", path.display())
+        }
+        _ => format!("{} cannot be written: {error}", path.display()),
+    }
+}
+
+/// For what takes long before it writes: refuses a file that is there at once.
+pub(super) fn must_be_new(path: Option<&Path>) -> Result<(), String> {
+    match path.filter(|path| path.symlink_metadata().is_ok()) {
+        Some(path) => Err(not_made(path, &io::ErrorKind::AlreadyExists.into())),
+        None => Ok(()),
+    }
+}
+
+/// Writes a text into a new file.
+pub(super) fn write_new(path: &Path, text: &str) -> Result<(), String> {
+    let written = new_file(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| not_made(path, &error))
 }
 
 /// Asks the receiving half; `None` if it does not run.
@@ -73,7 +119,7 @@ pub(super) fn open_store<T>(
     file: &Path,
     open: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<Option<T>, String> {
-    match std::fs::File::open(file) {
+    match File::open(file) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -193,6 +239,7 @@ pub(super) enum Colour {
     Yellow,
     Red,
     Dim,
+    Bold,
 }
 
 /// A text in a colour.
@@ -202,6 +249,7 @@ pub(super) fn paint(colour: Colour, text: &str) -> String {
         Colour::Yellow => anstyle::AnsiColor::Yellow.on_default(),
         Colour::Red => anstyle::AnsiColor::Red.on_default().bold(),
         Colour::Dim => anstyle::Style::new().dimmed(),
+        Colour::Bold => anstyle::Style::new().bold(),
     };
     format!("{style}{text}{style:#}")
 }
@@ -229,14 +277,22 @@ impl Table {
         Self { columns: heads.iter().map(column).collect(), rows: Vec::new() }
     }
 
+    /// Names come from lists that anybody may have written: what is no letter does not reach the terminal.
     pub(super) fn row(&mut self, cells: Vec<String>, colour: Option<Colour>) {
+        let cells = cells.iter().map(|cell| printable(cell)).collect();
         self.rows.push(Row { cells, colour, below: Vec::new() });
     }
 
     /// A line below the last row.
-    pub(super) fn below(&mut self, line: String) {
+    pub(super) fn below(&mut self, line: &str) {
+        self.below_in(line, None);
+    }
+
+    /// A line below the last row, in a colour.
+    pub(super) fn below_in(&mut self, line: &str, colour: Option<Colour>) {
         if let Some(row) = self.rows.last_mut() {
-            row.below.push(line);
+            let line = printable(line);
+            row.below.push(colour.map_or_else(|| line.clone(), |colour| paint(colour, &line)));
         }
     }
 
@@ -289,9 +345,34 @@ mod tests {
         let mut table = Table::new(&["Name", ">Litres"]);
         table.row(vec!["Äijälä".to_owned(), "7".to_owned()], None);
         table.row(vec!["B".to_owned(), "1234567".to_owned()], None);
-        table.below("  why".to_owned());
+        table.below("  why");
         let lines: Vec<String> = table.text().lines().skip(1).map(str::to_owned).collect();
         assert_eq!(lines, ["Äijälä        7", "B       1234567", "  why"]);
+    }
+
+    #[test]
+    fn a_name_does_not_move_the_cursor_of_the_terminal_that_shows_it() {
+        let bad = "Kuja\u{1b}[2J 1\u{9b}31m\r\u{202e}x\n";
+        let mut table = Table::new(&["Name"]);
+        table.row(vec![bad.to_owned()], None);
+        table.below(bad);
+        let shown = table.text();
+        let lines: Vec<&str> = shown.lines().skip(1).collect();
+        assert_eq!(lines, ["Kuja [2J 1 31m  x", "Kuja [2J 1 31m  x "]);
+    }
+
+    #[test]
+    fn a_new_file_is_its_owners_and_one_that_is_there_stays() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("export.csv");
+        must_be_new(Some(&file)).unwrap();
+        write_new(&file, "Aino").unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        for refused in [write_new(&file, "x"), must_be_new(Some(&file))] {
+            assert!(refused.unwrap_err().contains("is there already"));
+        }
+        assert_eq!(std::fs::read(&file).unwrap(), b"Aino");
     }
 
     #[test]

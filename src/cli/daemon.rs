@@ -8,13 +8,14 @@ use std::thread;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{exit, harden, log};
 use crate::config::{Config, Credentials, Half, Problem};
+use crate::halves::reload::{WISHES, Wish};
 use crate::halves::{self, Daemon};
 use crate::health::supervisor::Supervisor;
 use crate::world::{Fast, World};
@@ -73,16 +74,10 @@ impl Run {
         let (reload, config) = watch::channel(Arc::new(config));
         let supervisor = Supervisor::new(which.len());
         let stop = CancellationToken::new();
-        let daemon = Daemon {
-            world,
-            config,
-            credentials,
-            reload: Arc::new(Notify::new()),
-            supervisor,
-            stop: stop.clone(),
-        };
+        let (wishes, wished) = mpsc::channel(WISHES);
+        let daemon = Daemon { world, config, credentials, reload: wishes, supervisor, stop: stop.clone() };
         let threads: Vec<_> = which.iter().map(|half| start(*half, daemon.clone())).collect();
-        if let Err(reason) = attend(&daemon, &reload, &self.config, which) {
+        if let Err(reason) = attend(&daemon, wished, &reload, &self.config, which) {
             error!("{reason}");
             stop.cancel();
         }
@@ -103,8 +98,13 @@ impl Run {
 /// The configuration and the files it names, or everything that is wrong with both.
 fn load(path: &std::path::Path, which: &[Half], credentials: &Credentials) -> Result<Config, Vec<Problem>> {
     let config = Config::load(path)?;
-    let problems: Vec<Problem> =
-        which.iter().flat_map(|half| config.check_files(*half, credentials)).collect();
+    let mut problems: Vec<Problem> = Vec::new();
+    for problem in which.iter().flat_map(|half| config.check_files(*half, credentials)) {
+        // Both halves need the meter list.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 
@@ -149,11 +149,12 @@ fn start(half: Half, daemon: Daemon) -> thread::JoinHandle<bool> {
 /// Signals, reloads, systemd: until the halves are told to stop.
 fn attend(
     daemon: &Daemon,
+    mut wished: mpsc::Receiver<Wish>,
     reload: &watch::Sender<Arc<Config>>,
     path: &std::path::Path,
     which: &[Half],
 ) -> io::Result<()> {
-    let Daemon { stop, supervisor, credentials, reload: asked, .. } = daemon;
+    let Daemon { stop, supervisor, credentials, .. } = daemon;
     on_runtime(async move {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
@@ -163,8 +164,13 @@ fn attend(
                 () = stop.cancelled() => break,
                 _ = term.recv() => stop.cancel(),
                 _ = int.recv() => stop.cancel(),
-                _ = hangup.recv() => load_again(path, which, credentials, reload),
-                () = asked.notified() => load_again(path, which, credentials, reload),
+                _ = hangup.recv() => {
+                    // The log says it.
+                    let _ = load_again(path, which, credentials, reload);
+                }
+                Some(tell) = wished.recv() => {
+                    let _ = tell.send(load_again(path, which, credentials, reload));
+                }
             }
         }
         let _ = fed.await;
@@ -177,15 +183,17 @@ fn load_again(
     which: &[Half],
     credentials: &Credentials,
     reload: &watch::Sender<Arc<Config>>,
-) {
+) -> Result<(), String> {
     match load(path, which, credentials) {
         Ok(config) => {
             info!("the configuration was loaded again");
             reload.send_replace(Arc::new(config));
+            Ok(())
         }
         Err(problems) => {
             refuse(&problems);
             warn!("the configuration that was loaded before stays in force");
+            Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::collector::open::Protected;
 use crate::config::{Config, MeterList};
 use crate::halves::questions::OfCollect;
 use crate::health::heard::HeardMeter;
-use crate::health::status::CollectStatus;
+use crate::health::status::{CollectStatus, Refusing};
 use crate::keyring::Selector;
 use crate::store::{CollectReader, Part, StoreError};
 
@@ -144,10 +144,16 @@ struct Sources {
     list: MeterList,
     /// Whose keys there are, as far as the running half says.
     keys: Vec<Selector>,
-    status: Option<CollectStatus>,
+    running: Option<Running>,
     heard: BTreeMap<MeterId, HeardMeter>,
     stored: Stored,
     at: Time,
+}
+
+/// What the receiving half says of itself.
+struct Running {
+    uptime_s: u64,
+    refusing: Vec<Refusing>,
 }
 
 /// What the store knows.
@@ -174,7 +180,8 @@ impl Sources {
             None => Stored::default(),
         };
         let keys = known::keys(config)?;
-        Ok(Self { list, keys, status, heard, stored, at })
+        let running = status.map(|status| Running { uptime_s: status.uptime_s, refusing: status.refusing });
+        Ok(Self { list, keys, running, heard, stored, at })
     }
 
     fn report(&self) -> Report {
@@ -197,14 +204,14 @@ impl Sources {
             meters.extend(ids.iter().map(|id| self.line(*id, selector.to_string())));
         }
         // With a key and without a place on the list. A meter that was taken off the list is nobody's business any more.
-        let unlisted = known.iter().filter(|id| !listed.contains(*id)).filter(|id| match &self.status {
+        let unlisted = known.iter().filter(|id| !listed.contains(*id)).filter(|id| match &self.running {
             Some(_) => self.heard.get(id).is_some_and(|heard| heard.expected),
             None => true,
         });
         meters.extend(unlisted.map(|id| self.line(*id, id.to_string())));
         meters.sort_by(|a, b| (&a.listed_as, a.id).cmp(&(&b.listed_as, b.id)));
         let well = meters.iter().filter(|line| line.state == State::Ok).count();
-        Report { running: self.status.is_some(), at: self.at, expected: meters.len(), well, meters }
+        Report { running: self.running.is_some(), at: self.at, expected: meters.len(), well, meters }
     }
 
     fn never_heard(&self, selector: Selector) -> Line {
@@ -241,14 +248,14 @@ impl Sources {
 
     /// Too early to call a meter silent.
     fn is_young(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| status.uptime_s < 3600)
+        self.running.as_ref().is_some_and(|running| running.uptime_s < SILENT)
     }
 
     fn line(&self, id: MeterId, listed_as: String) -> Line {
         let heard = self.heard.get(&id);
         let row = self.stored.rows.get(&id);
         let told = self.stored.told.get(&id);
-        let refusing = self.status.iter().flat_map(|status| &status.refusing).find(|one| one.meter == id);
+        let refusing = self.running.iter().flat_map(|running| &running.refusing).find(|one| one.meter == id);
         let listed = address(id).and_then(|meter| self.list.get(meter));
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
         let reading = heard.and_then(|heard| heard.reading.as_ref());
@@ -304,7 +311,7 @@ impl Sources {
             return match (last_heard.map(|then| ago(then, self.at)), standing) {
                 (_, Some(Reception::NoKey)) => why(State::NoKey, no_key(id)),
                 (_, Some(Reception::WrongKey)) => why(State::WrongKey, wrong_key(id)),
-                (Some(past), _) if past < SILENT && self.status.is_none() => (State::Ok, None),
+                (Some(past), _) if past < SILENT && self.running.is_none() => (State::Ok, None),
                 (Some(_), _) if self.is_young() => {
                     why(State::Waiting, "not heard since the start".to_owned())
                 }
@@ -440,13 +447,13 @@ impl Report {
                 Some(colour),
             );
             if let Some(why) = &line.why {
-                table.below(format!("   {why}"));
+                table.below(&format!("   {why}"));
             }
             if line.sealed > 0 {
-                table.below(format!("   {} frames wait for a key", line.sealed));
+                table.below(&format!("   {} frames wait for a key", line.sealed));
             }
             if line.quarantined > 0 {
-                table.below(format!("   {} readings wait until others agree", line.quarantined));
+                table.below(&format!("   {} readings wait until others agree", line.quarantined));
             }
         }
         let mut text = if self.meters.is_empty() { String::new() } else { table.text() };
@@ -461,5 +468,39 @@ impl Report {
             text.push_str(&format!("The gateway does not run: this is what the store knows at {at}\n"));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(uptime_s: Option<u64>, row_ago: Option<i64>) -> State {
+        let meter: MeterId = "KAM.76348799.1B.16".parse().unwrap();
+        let at: Time = "2026-11-25T10:00:00Z".parse().unwrap();
+        let mut stored = Stored::default();
+        if let Some(row_ago) = row_ago {
+            stored.written.insert(meter, Some(before(at, row_ago)));
+        }
+        let sources = Sources {
+            list: MeterList::default(),
+            keys: vec!["76348799".parse().unwrap()],
+            running: uptime_s.map(|uptime_s| Running { uptime_s, refusing: Vec::new() }),
+            heard: BTreeMap::new(),
+            stored,
+            at,
+        };
+        sources.report().meters.first().unwrap().state
+    }
+
+    #[test]
+    fn a_meter_is_called_silent_only_once_it_was_listened_for_a_day() {
+        for row_ago in [None, Some(5 * 3600), Some(50 * 3600)] {
+            assert_eq!(judged(Some(2 * 3600), row_ago), State::Waiting, "{row_ago:?}");
+            assert_eq!(judged(Some(SILENT - 1), row_ago), State::Waiting, "{row_ago:?}");
+            assert_eq!(judged(Some(SILENT), row_ago), State::Silent, "{row_ago:?}");
+        }
+        assert_eq!(judged(None, Some(5 * 3600)), State::Ok);
+        assert_eq!(judged(None, Some(50 * 3600)), State::Silent);
     }
 }

@@ -17,11 +17,13 @@ mod known;
 mod log;
 mod meters;
 mod outbox;
+mod prompt;
 mod readings;
 mod receivers;
 mod record;
 mod replay;
 mod scan;
+mod setup;
 mod status;
 
 use std::ffi::OsString;
@@ -65,6 +67,7 @@ enum Command {
     Deliver(daemon::Run),
     Feed(feed::Feed),
     Status(status::Status),
+    Setup(Box<setup::Setup>),
     Scan(scan::Scan),
     Commission(commission::Commission),
     Meters(meters::Meters),
@@ -109,6 +112,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Deliver(run) => run.run(&[Half::Deliver]),
         Command::Feed(feed) => feed.run(),
         Command::Status(status) => status.run(),
+        Command::Setup(setup) => setup.run(),
         Command::Scan(scan) => scan.run(),
         Command::Commission(commission) => commission.run(),
         Command::Meters(meters) => meters.run(),

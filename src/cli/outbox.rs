@@ -191,23 +191,23 @@ impl Report {
                 ],
                 Some(colour),
             );
-            table.below(paint(
-                Colour::Dim,
+            table.below_in(
                 &format!("   epoch {}, {} kept ({})", stream.epoch, stream.kept, size(stream.kept_bytes)),
-            ));
+                Some(Colour::Dim),
+            );
             for gap in &stream.missing {
                 let why = match gap.why {
                     GapReason::Pruned => "given up: too old, or no room was left",
                     GapReason::Damaged => "the disk gave back something else than was stored",
                 };
-                table.below(format!("   never sent: {} to {} ({why})", gap.first, gap.last));
+                table.below(&format!("   never sent: {} to {} ({why})", gap.first, gap.last));
             }
             if stream.lost > 0 && stream.missing.is_empty() {
-                table.below(format!("   {} blocks were given up before; the portal knows", stream.lost));
+                table.below(&format!("   {} blocks were given up before; the portal knows", stream.lost));
             }
             for parked in &stream.parked {
-                table.below(format!("   parked: {} ({})", parked.seq, parked.reason));
-                table.below(format!(
+                table.below(&format!("   parked: {} ({})", parked.seq, parked.reason));
+                table.below(&format!(
                     "     send it again: vesigate outbox resend {} {}",
                     stream.stream, parked.seq
                 ));

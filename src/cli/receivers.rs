@@ -234,7 +234,7 @@ const fn state(what: &What) -> &'static str {
 }
 
 /// What was found, and what to do about it.
-fn says(what: &What) -> String {
+pub(super) fn says(what: &What) -> String {
     match what {
         What::Found(found) => format!("a receiver: {} ({} baud)", found.info, found.baud),
         What::Perhaps(kinds) => {
@@ -297,7 +297,7 @@ fn configured<'a>(port: &Port, config: &'a Config) -> Option<&'a Receiver> {
     config.receivers.iter().find(|receiver| port.is_at(&receiver.path))
 }
 
-fn exempt(entry: &DoNotTouch) -> Exempt {
+pub(super) fn exempt(entry: &DoNotTouch) -> Exempt {
     match entry {
         DoNotTouch::Path(path) => Exempt::Path(path.clone()),
         DoNotTouch::Usb(vendor, product) => Exempt::Usb(*vendor, *product),

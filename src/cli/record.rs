@@ -1,6 +1,5 @@
 //! `vesigate record`: what is on the air, into a file.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{Common, finish, print, print_json};
+use super::common::{Common, finish, new_file, not_made, print, print_json};
 use super::exit;
 use crate::halves::control::{AskError, ask};
 use crate::halves::questions::OfCollect;
@@ -137,12 +136,7 @@ impl Out {
         let path = &record.file;
         let is_file = path.as_os_str() != "-";
         let to: Box<dyn Write> = if is_file {
-            let made = File::create_new(path).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    format!("{} is there already: remove it, or write another name", path.display())
-                }
-                _ => format!("{} cannot be written: {error}", path.display()),
-            })?;
+            let made = new_file(path).map_err(|error| not_made(path, &error))?;
             Box::new(BufWriter::new(made))
         } else {
             Box::new(io::stdout())

@@ -1,7 +1,8 @@
 //! `vesigate replay`: what would become of recorded telegrams, without a gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use messages::reading::Code;
 use messages::{MeterId, Quantity, Time};
 use serde::Serialize;
 
-use super::common::{Colour, Common, Table, Zone, before, finish, now, print, print_json, short};
+use super::common::{Colour, Common, Table, Zone, before, finish, now, print, print_json, printable, short};
 use super::{exit, known};
 use crate::collector::Collector;
 use crate::collector::open::{Reception, Via};
 use crate::collector::pipeline::Memory;
-use crate::config::{Config, Credentials};
+use crate::config::{Config, Credentials, MeterList};
 use crate::halves::collect::settings;
 use crate::health::clock::Calendar;
 use crate::health::heard::HeardMeter;
@@ -54,8 +55,11 @@ Examples:
 
 Exit codes: 0 every expected meter in it was opened, 1 some were not, 2 it could not run";
 
-/// Bounds of a recording: more than a week of a town.
-const MOST_BYTES: u64 = 512 << 20;
+/// So long after the first telegram there are others: `vesigate record` ends after a week. The collector lives through all
+/// of that time, so that a number out of the air would keep it busy for ever.
+const LONGEST: u64 = 8 * 86_400_000;
+/// The longest line.
+const LONGEST_LINE: u64 = 64 << 10;
 /// Between telegrams the collector's clock goes in steps of this.
 const STEP: u64 = 5_000;
 
@@ -95,7 +99,8 @@ impl Replay {
     }
 
     fn try_run(self) -> Result<u8, String> {
-        let recording = Recording::read(&self.file)?;
+        let named = |wrong: String| format!("{}: {wrong}", self.file.display());
+        let file = File::open(&self.file).map_err(|error| named(error.to_string()))?;
         let config = if self.common.config.exists() || self.keys.is_none() {
             super::load(&self.common.config)?
         } else {
@@ -104,9 +109,10 @@ impl Replay {
         };
         let keys = match &self.keys {
             Some(path) => keys_of(path)?,
-            None => keyring(&config)?,
+            None => keyring(&config, Path::new("/"))?,
         };
-        let report = recording.play(&config, keys)?;
+        let list = known::meter_list(&config)?;
+        let report = play(&mut Recording::of(BufReader::new(file)), &config, list, keys).map_err(named)?;
         if self.common.json {
             print_json(&report)?;
         } else {
@@ -126,6 +132,7 @@ fn keys_of(path: &Path) -> Result<Keyring, String> {
                 keys.insert(meter, key).map_err(|full| full.to_string())?;
             }
             Err(problem) => {
+                let problem = printable(&problem.to_string());
                 let _ = writeln!(io::stderr(), "vesigate replay: {}: {problem}; left out", path.display());
             }
         }
@@ -133,7 +140,8 @@ fn keys_of(path: &Path) -> Result<Keyring, String> {
     Ok(keys)
 }
 
-fn keyring(config: &Config) -> Result<Keyring, String> {
+/// The gateway's own keys, on the machine whose credentials lie below `root`.
+fn keyring(config: &Config, root: &Path) -> Result<Keyring, String> {
     let path = &config.keys.file;
     let hint = |reason: String| format!("{reason}; run it with sudo, or name a key file with --keys");
     match std::fs::metadata(path) {
@@ -142,129 +150,162 @@ fn keyring(config: &Config) -> Result<Keyring, String> {
         Ok(_) => {}
     }
     let credentials = Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
-    let seal = config.keys.seal(&credentials).map_err(|error| hint(error.to_string()))?;
+    let seal = config.keys.seal_by_hand(&credentials, root).map_err(|error| hint(error.to_string()))?;
     Keyring::open(path, &seal).map_err(|error| hint(format!("{} {error}", path.display())))
 }
 
-/// A recording.
-#[derive(Debug, PartialEq, Eq)]
-struct Recording {
+/// A recording, read line by line.
+struct Recording<R> {
+    lines: R,
+    /// Of the line that was read last.
+    number: u64,
     began: Option<Time>,
-    /// Milliseconds, telegram, dBm.
-    telegrams: Vec<(u64, Vec<u8>, Option<i16>)>,
+    /// The time of the first telegram, in the recording's own milliseconds.
+    first: Option<u64>,
+    /// How long after it the last one was heard.
+    last: u64,
 }
 
-impl Recording {
-    fn read(path: &Path) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("{}: {error}", path.display());
-        if std::fs::metadata(path).map_err(failed)?.len() > MOST_BYTES {
-            return Err(format!("{} is longer than 512 MB: split it", path.display()));
-        }
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        Self::parse(&text).map_err(|wrong| format!("{}: {wrong}", path.display()))
+/// Milliseconds since the first, the telegram, dBm.
+type Telegram = (u64, Vec<u8>, Option<i16>);
+
+impl<R: BufRead> Recording<R> {
+    const fn of(lines: R) -> Self {
+        Self { lines, number: 0, began: None, first: None, last: 0 }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut recording = Self { began: None, telegrams: Vec::new() };
-        let mut last = 0;
-        for (number, line) in text.lines().enumerate() {
+    fn line(&mut self) -> Result<Option<String>, String> {
+        let mut line = Vec::new();
+        let read = (&mut self.lines).take(LONGEST_LINE).read_until(b'\n', &mut line);
+        self.number = self.number.saturating_add(1);
+        match read {
+            Err(error) => Err(error.to_string()),
+            Ok(0) => Ok(None),
+            Ok(_) if line.last() != Some(&b'\n') && u64::try_from(line.len()) == Ok(LONGEST_LINE) => {
+                Err(self.wrong("is too long for a telegram"))
+            }
+            Ok(_) => String::from_utf8(line).map(Some).map_err(|_| self.wrong("is no text")),
+        }
+    }
+
+    fn wrong(&self, what: &str) -> String {
+        format!("line {}: {what}", self.number)
+    }
+
+    /// The next telegram.
+    fn next(&mut self) -> Result<Option<Telegram>, String> {
+        while let Some(line) = self.line()? {
             if let Some(began) = line.strip_prefix("# began ") {
-                recording.began = recording.began.or_else(|| began.trim().parse().ok());
+                self.began = self.began.or_else(|| began.trim().parse().ok());
             }
             let line = line.split('#').next().unwrap_or_default();
             let fields: Vec<&str> = line.split_whitespace().collect();
             let read = match fields.as_slice() {
                 [] => continue,
                 // Some leave the time out: at once after the one before.
-                [hex] => bytes(hex).map(|bytes| (last, bytes, None)),
+                [hex] => bytes(hex).map(|bytes| (None, bytes, None)),
                 [time, hex] if time.len() <= 13 && time.bytes().all(|digit| digit.is_ascii_digit()) => {
-                    time.parse().ok().zip(bytes(hex)).map(|(at, bytes)| (at, bytes, None))
+                    time.parse::<u64>().ok().zip(bytes(hex)).map(|(at, bytes)| (Some(at), bytes, None))
                 }
                 [hex, rssi] => {
-                    bytes(hex).zip(rssi.parse().ok()).map(|(bytes, rssi)| (last, bytes, Some(rssi)))
+                    bytes(hex).zip(rssi.parse().ok()).map(|(bytes, rssi)| (None, bytes, Some(rssi)))
                 }
-                [time, hex, rssi] => (|| Some((time.parse().ok()?, bytes(hex)?, Some(rssi.parse().ok()?))))(),
+                [time, hex, rssi] => {
+                    (|| Some((Some(time.parse().ok()?), bytes(hex)?, Some(rssi.parse().ok()?))))()
+                }
                 _ => None,
             };
-            let telegram = read.ok_or_else(|| {
-                format!(
-                    "line {}: write milliseconds, the telegram in hexadecimal, and its dBm, as `vesigate record` does",
-                    number + 1
+            let (at, telegram, rssi) = read.ok_or_else(|| {
+                self.wrong(
+                    "write milliseconds, the telegram in hexadecimal, and its dBm, as `vesigate record` does",
                 )
             })?;
-            last = last.max(telegram.0);
-            recording.telegrams.push((last, telegram.1, telegram.2));
-        }
-        Ok(recording)
-    }
-
-    fn play(&self, config: &Config, keys: Keyring) -> Result<Report, String> {
-        let list = known::meter_list(config)?;
-        let last = self.telegrams.last().map_or(0, |(at, _, _)| *at);
-        let length = i64::try_from(last / 1000).unwrap_or(i64::MAX);
-        let start = self.began.unwrap_or_else(|| before(now(), length));
-        let start_ms = start.unix().saturating_mul(1000);
-        let calendar = Calendar::anchored(Uptime::default(), start_ms);
-        let boot = BootId::new(&"0".repeat(32)).ok_or("no boot id")?;
-        let beginning = (Uptime::default(), start.unix(), calendar);
-        let mut collector =
-            Collector::new(settings(config, list.clone()), keys, &boot, beginning, &Memory::default());
-        let mut rows: BTreeMap<MeterId, u64> = BTreeMap::new();
-        let mut now = 0;
-        for (at, telegram, rssi) in &self.telegrams {
-            while now < *at {
-                now = now.saturating_add(STEP).min(*at);
-                collector.tick(uptime(now));
-                while let Some(commit) = collector.take_commit(uptime(now)) {
-                    count(&commit, &mut rows);
+            if let Some(at) = at {
+                let since = at.saturating_sub(*self.first.get_or_insert(at));
+                if since > LONGEST {
+                    return Err(self.wrong(
+                        "is more than 8 days after the first telegram: split the recording, or mend the time",
+                    ));
                 }
+                self.last = self.last.max(since);
             }
-            let reception = Reception { at: uptime(*at), rssi: *rssi, via: Via::default() };
-            collector.hear(telegram, reception);
+            return Ok(Some((self.last, telegram, rssi)));
         }
-        let commit = collector.stop(uptime(now));
-        commit.iter().for_each(|commit| count(commit, &mut rows));
-        let refused: BTreeMap<MeterId, BTreeMap<Refusal, u64>> =
-            collector.refusing(uptime(now)).into_iter().map(|one| (one.meter, one.refused)).collect();
-        let mut heard: Vec<HeardMeter> = Vec::new();
-        let mut after = None;
-        loop {
-            let page = collector.heard(after, &[], uptime(now));
-            heard.extend(page.meters);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        let line = |heard: HeardMeter| {
-            let id: Option<MeterId> = heard.meter.parse().ok();
-            let listed = id.and_then(known::address).and_then(|meter| list.get(meter));
-            let name = listed.and_then(|listed| listed.name.as_deref().or(listed.metering_point.as_deref()));
-            let reading = heard.reading.as_ref();
-            Line {
-                name: name.map(str::to_owned),
-                model: heard.model.clone(),
-                expected: heard.expected,
-                has_key: heard.has_key,
-                telegrams: heard.telegrams,
-                opened: heard.opened,
-                refused: id.and_then(|id| refused.get(&id)).cloned().unwrap_or_default(),
-                rows: id.and_then(|id| rows.get(&id)).copied().unwrap_or_default(),
-                register: reading.and_then(|reading| reading.volume),
-                codes: reading.into_iter().flat_map(|reading| &reading.codes).cloned().collect(),
-                best_rssi_dbm: heard.best_rssi,
-                id: heard.meter,
-            }
-        };
-        let mut meters: Vec<Line> = heard.into_iter().map(line).collect();
-        meters.sort_by(|a, b| (!a.expected, &a.id).cmp(&(!b.expected, &b.id)));
-        Ok(Report {
-            began: self.began,
-            seconds: last / 1000,
-            telegrams: collector.telegrams().clone(),
-            meters,
-        })
+        Ok(None)
     }
+}
+
+fn play(
+    recording: &mut Recording<impl BufRead>,
+    config: &Config,
+    list: MeterList,
+    keys: Keyring,
+) -> Result<Report, String> {
+    let mut next = recording.next()?;
+    // Without a beginning any will do, if only none of it lies in the future.
+    let start = recording.began.unwrap_or_else(|| before(now(), i64::try_from(LONGEST / 1000).unwrap_or(0)));
+    let start_ms = start.unix().saturating_mul(1000);
+    let calendar = Calendar::anchored(Uptime::default(), start_ms);
+    let boot = BootId::new(&"0".repeat(32)).ok_or("no boot id")?;
+    let beginning = (Uptime::default(), start.unix(), calendar);
+    let mut collector =
+        Collector::new(settings(config, list.clone()), keys, &boot, beginning, &Memory::default());
+    let mut rows: BTreeMap<MeterId, u64> = BTreeMap::new();
+    let mut now = 0;
+    while let Some((at, telegram, rssi)) = next {
+        while now < at {
+            now = now.saturating_add(STEP).min(at);
+            collector.tick(uptime(now));
+            while let Some(commit) = collector.take_commit(uptime(now)) {
+                count(&commit, &mut rows);
+            }
+        }
+        let reception = Reception { at: uptime(at), rssi, via: Via::default() };
+        collector.hear(&telegram, reception);
+        next = recording.next()?;
+    }
+    let commit = collector.stop(uptime(now));
+    commit.iter().for_each(|commit| count(commit, &mut rows));
+    let refused: BTreeMap<MeterId, BTreeMap<Refusal, u64>> =
+        collector.refusing(uptime(now)).into_iter().map(|one| (one.meter, one.refused)).collect();
+    let mut heard: Vec<HeardMeter> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = collector.heard(after, &[], uptime(now));
+        heard.extend(page.meters);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let line = |heard: HeardMeter| {
+        let id: Option<MeterId> = heard.meter.parse().ok();
+        let listed = id.and_then(known::address).and_then(|meter| list.get(meter));
+        let name = listed.and_then(|listed| listed.name.as_deref().or(listed.metering_point.as_deref()));
+        let reading = heard.reading.as_ref();
+        Line {
+            name: name.map(str::to_owned),
+            model: heard.model.clone(),
+            expected: heard.expected,
+            has_key: heard.has_key,
+            telegrams: heard.telegrams,
+            opened: heard.opened,
+            refused: id.and_then(|id| refused.get(&id)).cloned().unwrap_or_default(),
+            rows: id.and_then(|id| rows.get(&id)).copied().unwrap_or_default(),
+            register: reading.and_then(|reading| reading.volume),
+            codes: reading.into_iter().flat_map(|reading| &reading.codes).cloned().collect(),
+            best_rssi_dbm: heard.best_rssi,
+            id: heard.meter,
+        }
+    };
+    let mut meters: Vec<Line> = heard.into_iter().map(line).collect();
+    meters.sort_by(|a, b| (!a.expected, &a.id).cmp(&(!b.expected, &b.id)));
+    Ok(Report {
+        began: recording.began,
+        seconds: recording.last / 1000,
+        telegrams: collector.telegrams().clone(),
+        meters,
+    })
 }
 
 fn uptime(milliseconds: u64) -> Uptime {
@@ -336,21 +377,56 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyring::SealKey;
+
+    fn read(text: &str) -> Result<(Option<Time>, Vec<Telegram>), String> {
+        let mut recording = Recording::of(text.as_bytes());
+        let mut telegrams = Vec::new();
+        while let Some(telegram) = recording.next()? {
+            telegrams.push(telegram);
+        }
+        Ok((recording.began, telegrams))
+    }
 
     #[test]
     fn lines_of_every_form_are_read_and_a_bad_one_is_named() {
         let text = "# vesigate recording 1\n# began 2026-11-25T10:00:00Z\n\n0 0A44 -71\n0A45\n2500 0A46 # weak\n0A47 -90\n";
-        let recording = Recording::parse(text).unwrap();
-        assert_eq!(recording.began.unwrap().to_string(), "2026-11-25T10:00:00Z");
+        let (began, telegrams) = read(text).unwrap();
+        assert_eq!(began.unwrap().to_string(), "2026-11-25T10:00:00Z");
         let expected = [
             (0, vec![0x0A, 0x44], Some(-71)),
             (0, vec![0x0A, 0x45], None),
             (2500, vec![0x0A, 0x46], None),
             (2500, vec![0x0A, 0x47], Some(-90)),
         ];
-        assert_eq!(recording.telegrams, expected);
+        assert_eq!(telegrams, expected);
         for bad in ["x 0A44 -71", "0A4", "1 2 3 4", "0A44 loud", "0 0G44"] {
-            assert!(Recording::parse(bad).unwrap_err().starts_with("line 1: write milliseconds"), "{bad}");
+            assert!(read(bad).unwrap_err().starts_with("line 1: write milliseconds"), "{bad}");
         }
+        assert!(read(&"0".repeat(1 << 20)).unwrap_err().starts_with("line 1: is too long"));
+    }
+
+    #[test]
+    fn a_time_out_of_the_air_is_refused_and_named() {
+        // Times may count from anywhere, such as the start of the machine.
+        let (_, telegrams) = read("9000000000 0A44 -71\n9000000500 0A45 -71\n8 0A46 -71\n").unwrap();
+        assert_eq!(telegrams.iter().map(|(at, _, _)| *at).collect::<Vec<_>>(), [0, 500, 500]);
+        for bad in ["18446744073709551615", "691200001"] {
+            let refused = read(&format!("0 0A44 -71\n0A45\n{bad} 0A46 -71\n")).unwrap_err();
+            assert!(refused.starts_with("line 3: is more than 8 days after"), "{refused}");
+        }
+        assert!(read("0 0A44 -71\n691200000 0A46 -71\n").is_ok());
+    }
+
+    #[test]
+    fn keys_sealed_with_a_credential_of_the_service_are_opened() {
+        let root = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.keys.file = root.path().join("keyring");
+        config.keys.seal_file = root.path().join("seal");
+        let seal = SealKey::read_or_create(&root.path().join("etc/credstore/vesigate.seal")).unwrap();
+        Keyring::new().save(&config.keys.file, &seal).unwrap();
+        assert!(keyring(&config, root.path()).unwrap().is_empty());
+        assert!(!config.keys.seal_file.exists());
     }
 }

@@ -3,7 +3,10 @@
 //! In memory only: neighbours' meters are neither stored nor sent. Bounded: when there are too many, the half of the
 //! foreign ones that was not heard for longest goes. Nothing is allocated for a meter that is known.
 
-use std::collections::HashMap;
+mod beat;
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 
 use messages::Quantity;
 use messages::event::Refusal;
@@ -15,10 +18,10 @@ use super::open::{Protected, Reception};
 use crate::receiver::LinkMode;
 use crate::world::Uptime;
 
+pub use beat::{Beat, Recent};
+
 /// Foreign meters that are remembered.
 pub const MOST_FOREIGN: usize = 2000;
-/// The last intervals between telegrams that are remembered.
-const INTERVALS: usize = 8;
 /// The same telegram again within so many milliseconds came through a repeater or a second receiver.
 const ECHO: u64 = 8000;
 
@@ -26,6 +29,8 @@ const ECHO: u64 = 8000;
 #[derive(Debug, Default)]
 pub struct HeardTable {
     meters: HashMap<Meter, Box<Entry>>,
+    /// Their addresses in order, for those who ask page by page.
+    order: BTreeSet<[u8; 8]>,
     foreign: usize,
 }
 
@@ -63,7 +68,7 @@ pub struct Entry {
     pub best_rssi: Option<i16>,
     /// How it is sent.
     pub link_mode: Option<LinkMode>,
-    /// How it is protected.
+    /// How it is protected, by the telegrams that count for its beat.
     pub protected: Option<Protected>,
     /// Telegrams that were opened.
     pub opened: u32,
@@ -73,12 +78,8 @@ pub struct Entry {
     pub receivers: u16,
     /// What the last one that was opened said.
     pub reading: Option<Box<Reading>>,
-    /// The shortest interval between two telegrams, in milliseconds.
-    pub shortest: Option<u32>,
-    /// Tenths of seconds between telegrams, the latest of them; 0 while there are fewer.
-    intervals: [u16; INTERVALS],
-    /// Where the next interval goes, round and round.
-    next: u8,
+    /// How often it sends, and what of that is heard.
+    pub beat: Beat,
     /// It is ours.
     own: bool,
     /// The end of the last telegram: enciphered, it is different in each.
@@ -130,6 +131,7 @@ impl HeardTable {
         let mut entry = Entry { first, own: sight.own, ..Entry::default() };
         entry.hear(sight, fate, facts);
         self.meters.insert(meter, Box::new(entry));
+        self.order.insert(meter.to_link());
     }
 
     /// A telegram of a meter came again: by another receiver, or twice by one.
@@ -146,9 +148,10 @@ impl HeardTable {
         self.meters.get(&meter).map(Box::as_ref)
     }
 
-    /// All meters.
-    pub fn meters(&self) -> impl Iterator<Item = Meter> {
-        self.meters.keys().copied()
+    /// The meters whose addresses come after this one, or all, in order.
+    pub fn after(&self, after: Option<[u8; 8]>) -> impl Iterator<Item = Meter> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.order.range((start, Bound::Unbounded)).copied().map(Meter::from_link)
     }
 
     /// How many there are.
@@ -175,6 +178,7 @@ impl HeardTable {
             entry.own = own(*meter);
             if !entry.own {
                 entry.reading = None;
+                entry.beat.doubt();
             }
         }
         self.foreign = self.meters.values().filter(|entry| !entry.own).count();
@@ -187,6 +191,13 @@ impl HeardTable {
     pub fn forget_receiver(&mut self, number: u8) {
         for entry in self.meters.values_mut() {
             entry.receivers &= !bit(number);
+        }
+    }
+
+    /// Forgets a meter.
+    pub fn forget(&mut self, meter: Meter) {
+        if self.meters.remove(&meter).is_some_and(|entry| !entry.own) {
+            self.foreign = self.foreign.saturating_sub(1);
         }
     }
 
@@ -207,7 +218,14 @@ impl HeardTable {
         }
         let (_, median, _) = last.select_nth_unstable(middle);
         let median = *median;
-        self.meters.retain(|_, entry| entry.own || entry.last > median);
+        let order = &mut self.order;
+        self.meters.retain(|meter, entry| {
+            let stays = entry.own || entry.last > median;
+            if !stays {
+                order.remove(&meter.to_link());
+            }
+            stays
+        });
         self.foreign = self.meters.values().filter(|entry| !entry.own).count();
     }
 }
@@ -222,17 +240,12 @@ impl Entry {
             self.echoes = self.echoes.saturating_add(1);
             return;
         }
-        if self.telegrams > 0 {
-            let milliseconds = u32::try_from(passed).unwrap_or(u32::MAX);
-            self.shortest = Some(self.shortest.map_or(milliseconds, |known| known.min(milliseconds)));
-            let tenths = u16::try_from(passed / 100).unwrap_or(u16::MAX).max(1);
-            if let Some(oldest) = self.intervals.get_mut(usize::from(self.next) % INTERVALS) {
-                *oldest = tenths;
-            }
-            self.next = self.next.wrapping_add(1);
-        }
         self.telegrams = self.telegrams.saturating_add(1);
-        self.protected = sight.protected.or(self.protected);
+        // Installation telegrams come out of turn, and in the clear.
+        let installs = matches!(fate, Fate::Installation);
+        if !installs && self.beat.count(at, matches!(fate, Fate::Opened)) {
+            self.protected = sight.protected.or(self.protected);
+        }
         (self.last, self.tail) = (at, tail);
         self.came_to(fate);
         if let Some(facts) = facts {
@@ -273,15 +286,6 @@ impl Entry {
     #[must_use]
     pub fn was_heard_by(&self, receiver: u8) -> bool {
         self.receivers & bit(receiver) != 0
-    }
-
-    /// The median of the last intervals, in milliseconds.
-    #[must_use]
-    pub fn median(&self) -> Option<u64> {
-        let mut known = self.intervals;
-        known.sort_unstable();
-        let known = known.get(known.iter().position(|interval| *interval > 0)?..)?;
-        known.get(known.len() / 2).map(|tenths| u64::from(*tenths) * 100)
     }
 }
 

@@ -125,6 +125,12 @@ impl MeterState {
         })
     }
 
+    /// Whether a telegram of it was opened, in this run or one before it.
+    #[must_use]
+    pub fn is_opened(&self) -> bool {
+        self.reception.opened.is_some() || self.guard.known().is_some()
+    }
+
     /// Whether a telegram is protected less than the meter is known to protect its own. A telegram that was recorded
     /// before the meter was set to better protection still opens, and so does what a forger makes of it.
     #[must_use]

@@ -18,7 +18,7 @@ use super::ciphers::Ciphers;
 use super::guard::{Counter, Heard};
 use super::hour::facts::Facts;
 use crate::config::MeterList;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Selector};
 use crate::receiver::LinkMode;
 use crate::world::Uptime;
 
@@ -199,6 +199,13 @@ impl Expected<'_> {
     #[must_use]
     pub fn contains(&self, meter: Meter) -> bool {
         self.keys.get(meter).is_some() || self.list.get(meter).is_some()
+    }
+
+    /// Whether it is expected under its full name, and not just under its number.
+    #[must_use]
+    pub fn names(&self, meter: Meter) -> bool {
+        let name = Selector::Full(meter);
+        self.keys.has(name) || self.list.has(name)
     }
 }
 

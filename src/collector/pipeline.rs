@@ -5,9 +5,12 @@ mod erasing;
 mod memory;
 mod placing;
 mod report;
+mod room;
 mod scan;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use messages::Time;
 use messages::batch::{Record, Seq, Stream};
@@ -59,7 +62,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Collector {
     settings: Settings,
-    keys: Keyring,
+    keys: Arc<Keyring>,
     times: Times,
     boot: String,
     opener: Opener,
@@ -232,13 +235,13 @@ impl Collector {
 
     /// The keys.
     #[must_use]
-    pub const fn keys(&self) -> &Keyring {
+    pub const fn keys(&self) -> &Arc<Keyring> {
         &self.keys
     }
 
     /// Other keys. Sealed frames that one of them may open are to be asked for, see [`Self::to_open`].
     pub fn set_keys(&mut self, keys: Keyring) {
-        self.keys = keys;
+        self.keys = Arc::new(keys);
         self.opener.forget_keys();
         for (meter, state) in &mut self.meters {
             state.guard.set_q4(q4(&self.settings, &self.keys, *meter));
@@ -270,6 +273,12 @@ impl Collector {
     /// next telegram.
     pub fn to_open(&mut self) -> Option<Meter> {
         self.to_open.pop()
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub const fn is_to_open(&self) -> bool {
+        !self.to_open.is_empty()
     }
 
     /// The sealed frames of a meter, oldest first.
@@ -347,20 +356,16 @@ impl Collector {
         }
     }
 
-    /// A meter's state, made if there is room, and what it works with. A meter whose telegram was opened finds room
-    /// before those that only claim a name.
+    /// A meter's state, made if there is none, and what it works with.
     fn at_work(&mut self, meter: Meter, opened: bool) -> Option<(&mut MeterState, Desk<'_>)> {
+        self.make_room(meter, opened);
         let Self { settings, keys, times, boot, opener, meters, out, heard, thresholds, .. } = self;
-        if !meters.contains_key(&meter) {
-            let expected = keys.len().saturating_add(settings.list.len());
-            let most = expected.saturating_mul(if opened { 3 } else { 2 }).saturating_add(16);
-            if meters.len() >= most {
-                return None;
+        let state = match meters.entry(meter) {
+            Entry::Occupied(state) => state.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(Box::new(MeterState::new(meter, q4(settings, keys, meter), None, None)?))
             }
-            let state = MeterState::new(meter, q4(settings, keys, meter), None, None)?;
-            meters.insert(meter, Box::new(state));
-        }
-        let state = meters.get_mut(&meter)?;
+        };
         Some((state, Desk { times, thresholds, opener, out, heard, boot }))
     }
 
@@ -396,7 +401,8 @@ impl Collector {
         let touched = std::mem::take(&mut self.out.touched);
         if std::mem::take(&mut self.out.whole) {
             self.whole_at = now;
-            let all = self.meters.iter().filter_map(|(meter, state)| memory::entry(*meter, state));
+            let all = self.meters.iter().filter(|(meter, state)| self.is_worth_storing(**meter, state));
+            let all = all.filter_map(|(meter, state)| memory::entry(*meter, state));
             parts.push((Part::Meters, checkpoint::write_meters(all)));
             if !std::mem::take(&mut self.out.since).is_empty() {
                 parts.push((Part::MetersSince, checkpoint::write_meters(std::iter::empty())));
@@ -404,7 +410,9 @@ impl Collector {
         } else if !touched.is_empty() {
             self.out.since.extend(touched);
             let some = self.out.since.iter();
-            let some = some.filter_map(|meter| memory::entry(*meter, self.meters.get(meter)?));
+            let some = some.filter_map(|meter| Some((*meter, self.meters.get(meter)?)));
+            let some = some.filter(|(meter, state)| self.is_worth_storing(*meter, state));
+            let some = some.filter_map(|(meter, state)| memory::entry(meter, state));
             parts.push((Part::MetersSince, checkpoint::write_meters(some)));
         }
         if std::mem::take(&mut self.out.episodes) {

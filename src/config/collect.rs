@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::secret::Credentials;
+use super::secret::{Credentials, STORES};
 use super::section::Section;
 use crate::keyring::{Flow, SealError, SealFault, SealKey};
 
@@ -45,11 +45,20 @@ impl Keys {
     /// # Errors
     /// When it is not to be had, or others may read it.
     pub fn seal(&self, credentials: &Credentials) -> Result<SealKey, SealError> {
+        self.or_made(self.kept_seal(credentials)?)
+    }
+
+    /// The seal key; `None` if there is none, and no keyring that it would have sealed.
+    fn kept_seal(&self, credentials: &Credentials) -> Result<Option<SealKey>, SealError> {
         match credentials.path(&self.seal_credential).filter(|path| path.exists()) {
-            Some(path) => SealKey::read(&path),
-            None if self.file.exists() => SealKey::read(&self.seal_file),
-            None => SealKey::read_or_create(&self.seal_file),
+            Some(path) => SealKey::read(&path).map(Some),
+            None if self.file.exists() || self.seal_file.exists() => SealKey::read(&self.seal_file).map(Some),
+            None => Ok(None),
         }
+    }
+
+    fn or_made(&self, kept: Option<SealKey>) -> Result<SealKey, SealError> {
+        kept.map_or_else(|| SealKey::read_or_create(&self.seal_file), Ok)
     }
 
     /// The same for a command that somebody types: the service manager passes no credentials on to it, so it looks where
@@ -58,20 +67,54 @@ impl Keys {
     /// # Errors
     /// As [`Keys::seal`], and when the credential is one that only the service manager can decrypt.
     pub fn seal_by_hand(&self, credentials: &Credentials, stores: &Path) -> Result<SealKey, SealError> {
-        if credentials.path(&self.seal_credential).is_some_and(|path| path.exists()) {
-            return self.seal(credentials);
+        self.or_made(self.kept_seal_by_hand(credentials, stores)?)
+    }
+
+    /// The same for one that only looks: `None` if there is none, and no keyring that it would have sealed.
+    ///
+    /// # Errors
+    /// As [`Keys::seal_by_hand`].
+    pub fn kept_seal_by_hand(
+        &self,
+        credentials: &Credentials,
+        stores: &Path,
+    ) -> Result<Option<SealKey>, SealError> {
+        match self.seal_place(credentials, stores)? {
+            Some(path) => SealKey::read(&path).map(Some),
+            None => self.kept_seal(credentials),
+        }
+    }
+
+    /// Where [`Keys::seal_by_hand`] finds the seal key; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// When it is a credential that only the service manager can decrypt.
+    pub fn seal_place(&self, credentials: &Credentials, stores: &Path) -> Result<Option<PathBuf>, SealError> {
+        if let Some(path) = credentials.path(&self.seal_credential).filter(|path| path.exists()) {
+            return Ok(Some(path));
         }
         for store in STORES {
             let path = stores.join(store).join(&self.seal_credential);
             if path.exists() {
-                return SealKey::read(&path);
+                return Ok(Some(path));
             }
             let path = stores.join(format!("{store}.encrypted")).join(&self.seal_credential);
             if path.exists() {
                 return Err(SealError { path, why: SealFault::Encrypted });
             }
         }
-        self.seal(credentials)
+        Ok(Some(self.seal_file.clone()).filter(|path| path.exists()))
+    }
+
+    /// The one or the other, as these credentials are a service's or a command's.
+    ///
+    /// # Errors
+    /// As [`Keys::seal`] and [`Keys::seal_by_hand`].
+    pub fn seal_for(&self, credentials: &Credentials) -> Result<SealKey, SealError> {
+        match credentials.stores() {
+            Some(root) => self.seal_by_hand(credentials, root),
+            None => self.seal(credentials),
+        }
     }
 
     pub(super) fn read(section: &Section<'_>, data_dir: &Path) -> Self {
@@ -86,9 +129,6 @@ impl Keys {
         }
     }
 }
-
-/// Where the service manager looks for credentials, below the root directory.
-const STORES: [&str; 3] = ["etc/credstore", "run/credstore", "usr/lib/credstore"];
 
 /// How readings are gathered, checked and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

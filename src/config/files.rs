@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::secret::{Credentials, SecretError, SecretSource};
-use super::uplink::{Login, Transport};
+use super::uplink::Transport;
 use super::{Config, MeterList, Problem};
 
 /// A half of the gateway. Each can read only its own files.
@@ -26,16 +26,37 @@ impl Config {
         }
     }
 
+    /// The secrets that the delivering half needs, by the keys that name them.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
+        let uplink = self.uplink.as_ref().and_then(|uplink| Some(&uplink.login.as_ref()?.password));
+        let mail = self.mail.as_ref().and_then(|mail| Some(&mail.login.as_ref()?.password));
+        let transport = self.uplink.as_ref().map(|uplink| &uplink.transport);
+        let client = match transport {
+            Some(Transport::Tls(tls)) => tls.client.as_ref(),
+            _ => None,
+        };
+        [
+            ("uplink.password_file", uplink),
+            ("mail.password_file", mail),
+            ("uplink.tls.key", client.map(|client| &client.key)),
+        ]
+        .into_iter()
+        .filter_map(|(key, source)| Some((key, source?)))
+        .collect()
+    }
+
+    fn check_list(&self) -> Vec<Problem> {
+        let loaded = self.meter_list.as_ref().map(|path| MeterList::load(path, &self.contacts));
+        loaded.and_then(Result::err).unwrap_or_default()
+    }
+
     fn check_collect(&self, credentials: &Credentials) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if let Some(path) = &self.meter_list
-            && let Err(found) = MeterList::load(path, &self.contacts)
-        {
-            problems.extend(found);
-        }
+        let mut problems = self.check_list();
         // Without a keyring the seal key may still have to be made, which is not for a check to do.
         if self.keys.file.exists()
-            && let Err(error) = self.keys.seal(credentials)
+            && let Err(error) = self.keys.seal_for(credentials)
+            && !credentials.leave_seal_to_service(error.why)
         {
             problems.push(self.problem(
                 "keys.seal_file",
@@ -47,7 +68,8 @@ impl Config {
     }
 
     fn check_deliver(&self, credentials: &Credentials) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        // Its contacts are mailed.
+        let mut problems = self.check_list();
         if !self.gateway.zone.is_known() {
             problems.push(self.problem(
                 "gateway.zone",
@@ -55,23 +77,16 @@ impl Config {
                 "write a name such as \"Europe/Helsinki\"",
             ));
         }
-        let mut secret = |key: &str, source: &SecretSource| {
-            if let Err(error) = source.read(credentials) {
+        for (key, source) in self.secrets() {
+            if let Err(error) = source.read(credentials)
+                && !credentials.leaves_to_service(error)
+            {
                 problems.push(self.problem(key, error.to_string(), mend(error)));
             }
-        };
-        if let Some(Login { password, .. }) = self.uplink.as_ref().and_then(|uplink| uplink.login.as_ref()) {
-            secret("uplink.password_file", password);
-        }
-        if let Some(Login { password, .. }) = self.mail.as_ref().and_then(|mail| mail.login.as_ref()) {
-            secret("mail.password_file", password);
         }
         let Some(Transport::Tls(tls)) = self.uplink.as_ref().map(|uplink| &uplink.transport) else {
             return problems;
         };
-        if let Some(client) = &tls.client {
-            secret("uplink.tls.key", &client.key);
-        }
         let certificate = tls.client.as_ref().map(|client| client.certificate.as_path());
         let files = [
             ("uplink.tls.ca", Some(tls.ca.as_path())),
@@ -100,7 +115,7 @@ fn mend(error: SecretError) -> &'static str {
         SecretError::Readable { .. } => {
             "run chmod 600 on it, and change the secret if others have been there"
         }
-        SecretError::NoCredentials => {
+        SecretError::NoCredentials | SecretError::Encrypted | SecretError::NotStored => {
             "write the whole path of a file, or let the service load the credential"
         }
         SecretError::TooLong | SecretError::Empty | SecretError::NotAFile => {

@@ -124,6 +124,16 @@ impl Language {
     }
 }
 
+impl From<Language> for messages::config::Language {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::Fi => Self::Fi,
+            Language::Sv => Self::Sv,
+            Language::En => Self::En,
+        }
+    }
+}
+
 /// The IANA name of a time zone. That its shape is right is checked here; whether the machine knows it, by
 /// [`Config::check_files`](super::Config::check_files).
 #[derive(Clone, Debug, PartialEq, Eq)]

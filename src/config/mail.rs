@@ -1,6 +1,7 @@
 //! `[mail]`: the server that takes our mails.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
@@ -95,10 +96,23 @@ impl Email {
 
     pub(super) fn read(section: &Section<'_>, key: &'static str) -> Option<Self> {
         section.text(key, "write \"name@example.org\" or \"Name <name@example.org>\"", |text| {
-            let short = text.len() <= 320 && !text.contains(char::is_control);
-            let mailbox = if short { text.parse().ok() } else { None };
-            mailbox.map(Self).ok_or("is not a mail address")
+            text.parse().map_err(|NotAnEmail| "is not a mail address")
         })
+    }
+}
+
+/// A text is no mail address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write name@example.org or \"Name <name@example.org>\"")]
+pub struct NotAnEmail;
+
+impl FromStr for Email {
+    type Err = NotAnEmail;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEmail> {
+        let short = text.len() <= 320 && !text.contains(char::is_control);
+        let mailbox = if short { text.parse().ok() } else { None };
+        mailbox.map(Self).ok_or(NotAnEmail)
     }
 }
 

@@ -66,6 +66,12 @@ impl MeterList {
         Selector::candidates(meter).iter().find_map(|selector| self.0.get(selector))
     }
 
+    /// Whether a row has just this name.
+    #[must_use]
+    pub fn has(&self, name: Selector) -> bool {
+        self.0.contains_key(&name)
+    }
+
     /// All rows, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Selector, &ListedMeter)> {
         self.0.iter().map(|(selector, meter)| (*selector, meter))
@@ -83,7 +89,11 @@ impl MeterList {
         self.0.is_empty()
     }
 
-    fn read(path: &Path, file: impl Read, contacts: &[Contact]) -> Result<Self, Vec<Problem>> {
+    /// Reads a list that stands in the file of this name.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn read(path: &Path, file: impl Read, contacts: &[Contact]) -> Result<Self, Vec<Problem>> {
         let whole = |wrong: &str, instead: &str| vec![problem(path, 0, "", wrong, instead)];
         let mut text = Vec::new();
         let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX).saturating_add(1);

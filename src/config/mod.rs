@@ -32,7 +32,7 @@ pub use detect::{Detect, DoNotTouch};
 pub use feed::{Feed, FeedFormat, FeedName, FeedSource, NotAFeedName};
 pub use files::Half;
 pub use gateway::{Clock, Gateway, Language, Name, Zone};
-pub use mail::{Email, Mail, MailSecurity};
+pub use mail::{Email, Mail, MailSecurity, NotAnEmail};
 pub use meters::{ListedMeter, MeterList};
 pub use problem::Problem;
 pub use receiver::{Modes, Receiver, ReceiverKind};

@@ -4,12 +4,13 @@
 use std::fmt;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::section::Section;
+use crate::keyring::SealFault;
 
 /// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,9 +30,12 @@ impl SecretSource {
     /// # Errors
     /// When it cannot be read, or everybody may read it.
     pub fn read(&self, credentials: &Credentials) -> Result<Secret, SecretError> {
+        if let Some(secret) = credentials.held(self) {
+            return Ok(secret);
+        }
         let path = match self {
             Self::File(path) => path.clone(),
-            Self::Credential(name) => credentials.path(name).ok_or(SecretError::NoCredentials)?,
+            Self::Credential(name) => credentials.find(name)?,
         };
         let file = std::fs::File::open(&path).map_err(|error| SecretError::Io(error.kind()))?;
         let about = file.metadata().map_err(|error| SecretError::Io(error.kind()))?;
@@ -70,6 +74,12 @@ impl SecretSource {
     }
 }
 
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+}
+
 impl fmt::Debug for SecretSource {
     /// Says of which kind it is only: somebody may have put the secret itself there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,21 +114,92 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The directory in which systemd shows a service its credentials.
+/// Where credentials are: in the directory in which systemd shows a service its own; for a command that somebody types
+/// also where systemd takes them from. Secrets that are on no disk yet, to be tried, go before all of that.
 #[derive(Clone, Debug, Default)]
-pub struct Credentials(Option<PathBuf>);
+pub struct Credentials {
+    directory: Option<PathBuf>,
+    /// The root directory of the stores.
+    stores: Option<PathBuf>,
+    held: Vec<(SecretSource, Secret)>,
+}
+
+/// Where the service manager looks for credentials, below the root directory.
+pub(super) const STORES: [&str; 3] = ["etc/credstore", "run/credstore", "usr/lib/credstore"];
 
 impl Credentials {
     /// None, or those in `directory`; `main` passes `$CREDENTIALS_DIRECTORY`.
     #[must_use]
     pub const fn new(directory: Option<PathBuf>) -> Self {
-        Self(directory)
+        Self { directory, stores: None, held: Vec::new() }
+    }
+
+    /// The same for a command that somebody types: the service manager passes none on to it, so it looks where that one
+    /// would, below `root`.
+    #[must_use]
+    pub const fn by_hand(directory: Option<PathBuf>, root: PathBuf) -> Self {
+        Self { directory, stores: Some(root), held: Vec::new() }
+    }
+
+    /// From now on what this source names is this secret, whatever its file holds.
+    pub fn hold(&mut self, source: SecretSource, secret: Secret) {
+        self.held.retain(|(held, _)| *held != source);
+        self.held.push((source, secret));
+    }
+
+    fn held(&self, source: &SecretSource) -> Option<Secret> {
+        self.held.iter().find(|(held, _)| held == source).map(|(_, secret)| secret.clone())
+    }
+
+    /// Below which directory the stores are, for a command that somebody types.
+    pub(super) fn stores(&self) -> Option<&Path> {
+        self.stores.as_deref()
+    }
+
+    /// Whether a command that somebody types cannot tell, since the service may well read the secret.
+    #[must_use]
+    pub const fn leaves_to_service(&self, error: SecretError) -> bool {
+        let by_others = matches!(
+            error,
+            SecretError::Encrypted
+                | SecretError::NotStored
+                | SecretError::Io(io::ErrorKind::PermissionDenied)
+        );
+        self.stores.is_some() && by_others
+    }
+
+    /// The same of the seal key.
+    #[must_use]
+    pub const fn leave_seal_to_service(&self, why: SealFault) -> bool {
+        let by_others = matches!(why, SealFault::Encrypted | SealFault::Io(io::ErrorKind::PermissionDenied));
+        self.stores.is_some() && by_others
+    }
+
+    fn find(&self, name: &str) -> Result<PathBuf, SecretError> {
+        let passed_on = self.path(name);
+        let Some(root) = &self.stores else { return passed_on.ok_or(SecretError::NoCredentials) };
+        let is_there = |path: &PathBuf| path.try_exists().map_err(|error| SecretError::Io(error.kind()));
+        if let Some(path) = passed_on
+            && is_there(&path)?
+        {
+            return Ok(path);
+        }
+        for store in STORES {
+            let path = root.join(store).join(name);
+            if is_there(&path)? {
+                return Ok(path);
+            }
+            if is_there(&root.join(format!("{store}.encrypted")).join(name))? {
+                return Err(SecretError::Encrypted);
+            }
+        }
+        Err(SecretError::NotStored)
     }
 
     /// Where the credential `name` is, if there are any.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
-        self.0.as_ref().filter(|_| Self::is_name(name)).map(|directory| directory.join(name))
+        self.directory.as_ref().filter(|_| Self::is_name(name)).map(|directory| directory.join(name))
     }
 
     /// Whether `text` can be a credential's name: it cannot leave the directory.
@@ -146,6 +227,12 @@ pub enum SecretError {
     /// A credential is named, but the service manager passes none on.
     #[error("is the name of a credential, but the service has got no credentials")]
     NoCredentials,
+    /// Only the service manager can decrypt it.
+    #[error("is an encrypted credential, which only the service gets")]
+    Encrypted,
+    /// A credential that a command finds in no store.
+    #[error("is the name of a credential that no credential store has (/etc/credstore)")]
+    NotStored,
     /// Above 64 kB.
     #[error("is longer than any secret")]
     TooLong,
@@ -182,6 +269,14 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_is_held_goes_before_the_file() {
+        let (_directory, mut credentials, file) = written(0o600, b"former");
+        credentials.hold(file.clone(), Secret::from("typed"));
+        credentials.hold(file.clone(), Secret::from("typed again"));
+        assert_eq!(file.read(&credentials).unwrap().expose_text(), Some("typed again"));
+    }
+
+    #[test]
     fn empty_long_and_absent_secrets_are_told_apart() {
         let read = |content: &[u8]| {
             let (_directory, credentials, file) = written(0o600, content);
@@ -194,6 +289,30 @@ mod tests {
         assert_eq!(absent.read(&Credentials::default()), Err(SecretError::NoCredentials));
         let (_directory, credentials, _) = written(0o600, b"x");
         assert_eq!(absent.read(&credentials), Err(SecretError::Io(io::ErrorKind::NotFound)));
+    }
+
+    #[test]
+    fn a_command_finds_a_credential_where_the_service_manager_does() {
+        let root = tempfile::tempdir().unwrap();
+        let credentials = Credentials::by_hand(None, root.path().to_owned());
+        let read = || SecretSource::Credential("vesigate.mail".to_owned()).read(&credentials);
+        let absent = read().unwrap_err();
+        assert_eq!(absent, SecretError::NotStored);
+        let store = root.path().join("etc/credstore");
+        std::fs::create_dir_all(&store).unwrap();
+        std::fs::write(store.join("vesigate.mail"), "hunter2").unwrap();
+        std::fs::set_permissions(store.join("vesigate.mail"), std::fs::Permissions::from_mode(0o600))
+            .unwrap();
+        assert_eq!(read().unwrap().expose_text(), Some("hunter2"));
+        std::fs::rename(&store, root.path().join("etc/credstore.encrypted")).unwrap();
+        let encrypted = read().unwrap_err();
+        assert_eq!(encrypted, SecretError::Encrypted);
+        // The service itself knows all there is to know.
+        for error in [absent, encrypted] {
+            assert!(credentials.leaves_to_service(error));
+            assert!(!Credentials::default().leaves_to_service(error));
+        }
+        assert!(!credentials.leaves_to_service(SecretError::Empty));
     }
 
     #[test]

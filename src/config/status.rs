@@ -27,6 +27,13 @@ impl Status {
         self.sockets.join("collect")
     }
 
+    /// Those sockets of the half that receives at which the other half speaks to it. The service of that one sees no
+    /// others.
+    #[must_use]
+    pub fn between(&self) -> PathBuf {
+        self.sockets.join("between")
+    }
+
     /// The sockets of the half that delivers.
     #[must_use]
     pub fn deliver_sockets(&self) -> PathBuf {

@@ -384,6 +384,7 @@ fn each_half_checks_the_files_it_needs() {
     assert_eq!(
         keys(Half::Deliver),
         [
+            "id",
             "uplink.password_file",
             "mail.password_file",
             "uplink.tls.key",
@@ -392,6 +393,10 @@ fn each_half_checks_the_files_it_needs() {
             "uplink.tls.crl"
         ]
     );
+    // To a command that somebody types the service manager passes nothing on.
+    let by_hand = Credentials::by_hand(None, directory.path().to_owned());
+    let problems = config.check_files(Half::Deliver, &by_hand);
+    assert_eq!(problems.len(), 4, "secrets are left to the service: {problems:?}");
 }
 
 #[test]

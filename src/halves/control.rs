@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// A question and where its answer goes. Dropping it answers that the half is stopping.
+/// A question and where its answer goes. Dropping it answers that the half is stopping, and to ask again later.
 pub type Asked<Q> = (Q, oneshot::Sender<Answer>);
 
 /// What was answered, or why not.
@@ -23,8 +23,11 @@ pub type Asked<Q> = (Q, oneshot::Sender<Answer>);
 pub enum Answer {
     /// The answer; what it holds depends on the question.
     Ok(Value),
-    /// Why there is none, for people.
+    /// A verdict: why there is none, for people. To ask the same again brings the same.
     Refused(String),
+    /// What is in the way now, for people. To ask again later may bring another answer; what was asked for may have been
+    /// done all the same.
+    Later(String),
 }
 
 impl Answer {
@@ -103,11 +106,14 @@ async fn serve<Q: DeserializeOwned>(stream: UnixStream, questions: mpsc::Sender<
 
 async fn put<Q>(question: Q, questions: &mpsc::Sender<Asked<Q>>) -> Answer {
     let (answer, answered) = oneshot::channel();
-    let _ = questions.send((question, answer)).await;
+    let answered = async {
+        let _ = questions.send((question, answer)).await;
+        answered.await
+    };
     match tokio::time::timeout(PATIENCE, answered).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Answer::Refused("it is stopping".to_owned()),
-        Err(_) => Answer::Refused("it takes too long".to_owned()),
+        Ok(Err(_)) => Answer::Later("it is stopping".to_owned()),
+        Err(_) => Answer::Later("it takes too long".to_owned()),
     }
 }
 
@@ -130,10 +136,21 @@ pub async fn ask<A: DeserializeOwned>(path: &Path, question: &impl Serialize) ->
     let line = talked
         .map_err(|_| AskError::Io(io::ErrorKind::TimedOut))?
         .map_err(|error| AskError::Io(error.kind()))?;
+    if line.is_empty() {
+        return Err(AskError::Later("it ended while it was asked".to_owned()));
+    }
     match serde_json::from_slice(&line).map_err(|_| AskError::Unreadable)? {
         Answer::Ok(value) => serde_json::from_value(value).map_err(|_| AskError::Unreadable),
         Answer::Refused(why) => Err(AskError::Refused(why)),
+        Answer::Later(why) => Err(AskError::Later(why)),
     }
+}
+
+/// Whether somebody listens at `path`. Nothing is asked, so that nobody need be ready to answer.
+#[must_use]
+pub fn is_there(path: &Path) -> bool {
+    let connected = std::os::unix::net::UnixStream::connect(path);
+    !connected.is_err_and(|error| AskError::Io(error.kind()).says_it_does_not_run())
 }
 
 /// One line, or what came of it before the end. It may hold keys: no copy of it stays behind.
@@ -193,12 +210,23 @@ pub enum AskError {
         _ => "it cannot be asked",
     })]
     Io(io::ErrorKind),
-    /// It said no.
+    /// It said no, and would say it again.
     #[error("{0}")]
     Refused(String),
+    /// It cannot say or do it now. What was asked for may have been done all the same.
+    #[error("{0}")]
+    Later(String),
     /// Another version answers.
     #[error("its answer cannot be read: another version runs there, restart it")]
     Unreadable,
+}
+
+impl AskError {
+    /// Whether it surely does not run. One that hangs, or may not be asked by this user, may.
+    #[must_use]
+    pub const fn says_it_does_not_run(&self) -> bool {
+        matches!(self, Self::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused))
+    }
 }
 
 /// The directory of a socket is there, and no socket of an earlier run is.
@@ -237,6 +265,37 @@ mod tests {
         let refused = ask::<u32>(&path, &serde_json::json!({"do": "sing", "key": "0123"})).await;
         assert_eq!(refused, Err(AskError::Refused("this version does not know the question".to_owned())));
         stop.cancel();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_half_that_stops_or_takes_too_long_is_to_be_asked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let stop = CancellationToken::new();
+        let mut asked = listen::<Question>(&path, stop.clone()).unwrap();
+        let (ask, answer) = (ask::<u32>(&path, &Question::Double { number: 21 }), asked.recv());
+        let (told, kept) = tokio::join!(ask, async { answer.await.map(|(_, answer)| drop(answer)) });
+        assert_eq!((told, kept), (Err(AskError::Later("it is stopping".to_owned())), Some(())));
+        let (sender, kept) = oneshot::channel();
+        let ask = super::ask::<u32>(&path, &Question::Double { number: 21 });
+        let keep = async { sender.send(asked.recv().await).map_err(drop) };
+        let (told, _) = tokio::join!(ask, keep);
+        assert_eq!(told, Err(AskError::Later("it takes too long".to_owned())));
+        drop(kept);
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_half_that_ends_without_an_answer_is_to_be_asked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let listener = bind(&path).unwrap();
+        let end = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_line(&mut stream).await.unwrap();
+        };
+        let (told, ()) = tokio::join!(ask::<u32>(&path, &1), end);
+        assert_eq!(told, Err(AskError::Later("it ended while it was asked".to_owned())));
     }
 
     #[tokio::test]

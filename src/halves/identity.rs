@@ -22,11 +22,9 @@ pub fn read_or_create(path: &Path) -> Result<SecretKey, IdentityError> {
         other => return other.map_err(error),
     }
     let io = |e: io::Error| error(Why::Io(e.kind()));
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).map_err(io)?;
-    }
+    keyring::make_folder(path).map_err(io)?;
     let bytes = Zeroizing::new(random::<32>());
-    keyring::replace(path, |file| file.write_all(bytes.as_slice())).map_err(io)?;
+    keyring::replace(path, |file| file.write_all(bytes.as_slice())).map_err(|error| io(error.into()))?;
     read(path).map_err(error)
 }
 

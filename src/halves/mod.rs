@@ -7,13 +7,14 @@ pub mod deliver;
 pub mod identity;
 pub mod nudge;
 pub mod questions;
+pub mod reload;
 pub mod reports;
 pub mod tap;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Credentials};
@@ -29,8 +30,8 @@ pub struct Daemon {
     pub config: watch::Receiver<Arc<Config>>,
     /// Where the service manager puts secrets.
     pub credentials: Credentials,
-    /// Asks for the configuration to be loaded again, as SIGHUP does.
-    pub reload: Arc<Notify>,
+    /// Takes wishes for the configuration to be loaded again, as at SIGHUP.
+    pub reload: mpsc::Sender<reload::Wish>,
     /// Whom to show signs of life, and whom to tell that this half has started.
     pub supervisor: Supervisor,
     /// Stop in order.

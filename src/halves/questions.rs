@@ -85,7 +85,8 @@ pub enum OfCollect {
         #[serde(default)]
         after: Option<[u8; 8]>,
     },
-    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, before it is done.
+    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, once it is in force;
+    /// refused with what is wrong if it is not.
     Reload,
     /// Which telegrams were heard, as they came? Kept from the first question on, while questions go on coming. Answer:
     /// [`TapPage`](super::tap::TapPage).
@@ -98,18 +99,60 @@ pub enum OfCollect {
     InMemory,
 }
 
+/// All that the delivering half may ask the receiving one, over a socket of its own: it talks to a network, and whoever
+/// breaks into it shall not rule the keys.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum ByDeliver {
+    /// As [`OfCollect::Status`].
+    Status,
+    /// As [`OfCollect::MeterKey`].
+    MeterKey {
+        /// Whose key.
+        meter: MeterId,
+        /// The key, as [`SealedBox::seal_key`] seals it.
+        sealed: SealedBox,
+    },
+    /// As [`OfCollect::Erase`].
+    Erase {
+        /// Of which meter.
+        meter: MeterId,
+        /// From when on.
+        from: Time,
+        /// Up to when, exclusive.
+        to: Time,
+    },
+    /// As [`OfCollect::InMemory`].
+    InMemory,
+}
+
+impl From<ByDeliver> for OfCollect {
+    fn from(question: ByDeliver) -> Self {
+        match question {
+            ByDeliver::Status => Self::Status,
+            ByDeliver::MeterKey { meter, sealed } => Self::MeterKey { meter, sealed },
+            ByDeliver::Erase { meter, from, to } => Self::Erase { meter, from, to },
+            ByDeliver::InMemory => Self::InMemory,
+        }
+    }
+}
+
 /// Questions to the delivering half.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum OfDeliver {
     /// How are you? Answer: [`DeliverStatus`](crate::health::status::DeliverStatus).
     Status,
-    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, before it is done.
+    /// Load the configuration and the meter list again, as SIGHUP does. Answer: nothing, once it is in force;
+    /// refused with what is wrong if it is not.
     Reload,
     /// Which episodes, alarms and mails are there? Answer: [`AlarmReport`](super::reports::AlarmReport).
     Alarms {
         /// Those that go on or wait, and what has happened since then.
         since: Time,
+        /// Of this meter only.
+        #[serde(default)]
+        meter: Option<MeterId>,
     },
     /// How do the streams stand? Answer: a list of [`StreamReport`](super::reports::StreamReport).
     Outbox,

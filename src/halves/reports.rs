@@ -1,16 +1,16 @@
 //! What the delivering half tells of alarms and of what is under way: of itself while it runs, out of its file while it
 //! does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use messages::Time;
 use messages::batch::{Epoch, Seq, Stream};
+use messages::{MeterId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::health::status::UplinkStatus;
 use crate::store::{AlarmLists, CollectReader, DeliverView, Gap, Standing, StoreError};
 
-/// At most so many episodes, alarms and mails are told.
+/// At most so many episodes, alarms and mails are told: an answer of half the bytes that one may have.
 const MOST: u32 = 2000;
 
 /// Episodes, alarms and mails since a moment.
@@ -19,17 +19,25 @@ pub struct AlarmReport {
     /// What the store has.
     #[serde(flatten)]
     pub lists: AlarmLists,
-    /// What mail servers replied, by Message-ID.
+    /// What mail servers replied to these mails, by Message-ID.
     pub replies: BTreeMap<String, u16>,
+    /// There are more than are told: these are the newest, and those that go on.
+    #[serde(default)]
+    pub cut: bool,
 }
 
 impl AlarmReport {
-    /// Out of the store.
+    /// Out of the store, of one meter or of all.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn read(view: DeliverView<'_>, since: Time) -> Result<Self, StoreError> {
-        Ok(Self { lists: view.alarms(since, MOST)?, replies: view.replies(since)? })
+    pub fn read(view: DeliverView<'_>, since: Time, meter: Option<MeterId>) -> Result<Self, StoreError> {
+        let lists = view.alarms(since, meter, MOST)?;
+        let listed: BTreeSet<&str> = lists.mails.iter().map(|mail| mail.message.as_str()).collect();
+        let replies = view.replies(since, &listed)?;
+        let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+        let cut = [lists.episodes.len(), lists.alarms.len(), lists.mails.len()].iter().any(|is| *is >= most);
+        Ok(Self { replies, cut, lists })
     }
 }
 
@@ -144,4 +152,76 @@ fn report(
         missing: standing.gaps,
         parked,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use messages::Id;
+    use messages::batch::Record;
+    use messages::mail::{MailKind, MailOutcome, MailReport};
+    use messages::reading::Code;
+
+    use super::*;
+    use crate::store::{DeliverStore, MailState, QueuedMail};
+
+    fn mail(meter: &str, number: u128) -> (QueuedMail, Record) {
+        let at = Time::from_unix(1_795_603_800).unwrap();
+        let mail = QueuedMail {
+            message: format!("{number:060}@gateway.example"),
+            about: Id::from_random(number),
+            meter: meter.parse().unwrap(),
+            code: Some(Code::Leak),
+            kind: MailKind::Raised,
+            repeat: 0,
+            contact: Id::from_random(number),
+            span: None,
+            queued: at,
+            until: at,
+            due: at,
+            attempts: 1,
+            server: false,
+            state: MailState::Refused,
+            at,
+        };
+        let report = MailReport {
+            message: mail.message.clone(),
+            meter: mail.meter,
+            kind: mail.kind.clone(),
+            repeat: 0,
+            code: None,
+            span: None,
+            contact: mail.contact,
+            at,
+            outcome: MailOutcome::Refused,
+            reply: Some(550),
+            other: messages::Other::default(),
+        };
+        (mail, Record::Mail(report))
+    }
+
+    #[test]
+    fn an_answer_is_short_enough_however_many_mails_there_were_and_says_that_it_was_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = DeliverStore::open(folder.path()).unwrap();
+        let one = "KAM.11111111.1B.16";
+        store
+            .desk(Time::from_unix(1_795_603_800), |desk| {
+                for number in 0..6000u128 {
+                    let meter = if number == 17 { one } else { "KAM.76348799.1B.16" };
+                    let (mail, report) = mail(meter, number);
+                    desk.put_mail(&mail)?;
+                    desk.report(report);
+                }
+                Ok(())
+            })
+            .unwrap();
+        let all = AlarmReport::read(store.view(), Time::MIN, None).unwrap();
+        assert!(all.cut);
+        let listed: BTreeSet<&String> = all.lists.mails.iter().map(|mail| &mail.message).collect();
+        assert_eq!((listed.len(), all.replies.len()), (2000, 2000));
+        assert!(all.replies.keys().all(|message| listed.contains(message)));
+        assert!(serde_json::to_vec(&all).unwrap().len() < 2 << 20);
+        let of_one = AlarmReport::read(store.view(), Time::MIN, Some(one.parse().unwrap())).unwrap();
+        assert_eq!((of_one.cut, of_one.lists.mails.len(), of_one.replies.len()), (false, 1, 1));
+    }
 }

@@ -72,6 +72,8 @@ impl Tap {
 
     /// A telegram was heard.
     pub(super) fn keep(&mut self, bytes: &[u8], at: Uptime, rssi: Option<i16>, receiver: u8) {
+        // Counted also while nobody asks: whoever asks again after a pause has missed it.
+        self.next = self.next.saturating_add(1);
         if self.asked.is_none() {
             return;
         }
@@ -79,7 +81,6 @@ impl Tap {
             self.frames.pop_front();
         }
         self.frames.push_back(Kept { bytes: bytes.into(), at, rssi, receiver });
-        self.next = self.next.saturating_add(1);
     }
 
     /// Forgets everything once nobody asks any more.
@@ -155,6 +156,20 @@ mod tests {
         tap.tick(at(70));
         tap.keep(&[2], at(71), None, 3);
         assert!(tap.frames.is_empty());
+    }
+
+    #[test]
+    fn what_was_heard_while_a_caller_paused_is_counted_as_missed() {
+        let mut tap = Tap::new(1);
+        let next = ask(&mut tap, None, 0).next;
+        tap.keep(&[1], at(30), None, 3);
+        tap.tick(at(60));
+        tap.keep(&[2], at(61), None, 3);
+        let page = ask(&mut tap, Some(next), 62);
+        assert_eq!((page.frames.len(), page.lost, page.next), (0, 2, next + 2));
+        tap.keep(&[3], at(63), None, 3);
+        let page = ask(&mut tap, Some(page.next), 64);
+        assert_eq!((page.frames.len(), page.lost), (1, 0));
     }
 
     #[test]

@@ -48,17 +48,24 @@ pub struct HeardMeter {
     pub telegrams: u32,
     /// Telegrams that came again within seconds, through a repeater or another receiver.
     pub echoes: u32,
-    /// The shortest interval between two telegrams, milliseconds.
-    pub shortest: Option<u32>,
-    /// The median of the last eight intervals, milliseconds: the meter's own unless every other telegram is missed.
-    pub median: Option<u64>,
+    /// Its own interval between telegrams, milliseconds.
+    pub interval: Option<u64>,
+    /// Telegrams that tell how well it is heard: without installation telegrams, and of a meter whose telegrams open without
+    /// those that do not.
+    pub counted: u32,
+    /// How long ago the last of those was.
+    pub counted_ago: Option<u64>,
+    /// Those of the last hour, or of the last sixteen intervals if it sends seldom.
+    pub recent: u32,
+    /// In how many milliseconds.
+    pub recent_over: u64,
     /// How strong the last one was, in dBm.
     pub rssi: Option<i16>,
     /// How strong it was at best.
     pub best_rssi: Option<i16>,
     /// How it is sent, where the receiver can tell.
     pub link_mode: Option<LinkMode>,
-    /// How it says that it is protected; absent if its headers cannot be read.
+    /// How it says that it is protected; absent if no telegram that counts could be read so far.
     pub protected: Option<Protected>,
     /// Telegrams that were opened and are not contradicted.
     pub opened: u32,

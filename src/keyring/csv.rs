@@ -13,7 +13,7 @@ use thiserror::Error;
 use wmbus::{AddressError, Key, Manufacturer};
 use zeroize::Zeroizing;
 
-use super::{Flow, KeyError, MeterKey, Selector, parse_key};
+use super::{Flow, KeyError, MAX_KEYS, MeterKey, Selector, parse_key};
 
 /// A key table in memory, which is cleared when dropped.
 pub struct KeyTable {
@@ -70,9 +70,11 @@ impl KeyTable {
         })
     }
 
-    /// No more rows than this.
-    pub(super) fn most_rows(&self) -> usize {
-        self.text.iter().filter(|byte| **byte == b'\n').count().saturating_add(1)
+    /// No more rows than this; of more than a keyring takes, one more than that.
+    #[must_use]
+    pub fn most_rows(&self) -> usize {
+        let ends = self.text.iter().filter(|byte| **byte == b'\n').take(MAX_KEYS);
+        ends.count().saturating_add(1)
     }
 
     /// Whether it is text whose first line has columns.
@@ -146,6 +148,8 @@ impl Columns {
     /// What the first line says, and whether it is a header at all.
     fn of(line: &[u8], delimiter: u8) -> (Self, bool) {
         let named = |field: &[u8], wanted: &str| {
+            // The line may be all of the file.
+            let field = field.get(..LONGEST_HEAD).unwrap_or(field);
             let name: String = String::from_utf8_lossy(field).to_lowercase();
             name.chars().filter(|letter| !matches!(letter, ' ' | '_' | '-')).eq(wanted.chars())
         };
@@ -213,6 +217,9 @@ impl<'a> Iterator for Fields<'a> {
         )
     }
 }
+
+/// No head that counts is as long.
+const LONGEST_HEAD: usize = 64;
 
 // What such columns are called in the wild, without spaces, hyphens and underscores, the surest name first: a meter's
 // serial number is what it sends by radio, its "meter number" may be the utility's own.

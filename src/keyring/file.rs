@@ -8,11 +8,14 @@
 //! An entry is sealed with XChaCha20-Poly1305 under a random nonce, its kind, address and Q4 as associated data, so that
 //! nobody can give one meter the key of another. The CRCs are there for names and diagnosis, not for trust.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File, Metadata, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use thiserror::Error;
 use wmbus::{Key, Meter, Serial};
 
 use super::{Damage, Flow, Keyring, MAX_KEYS, MeterKey, OpenError, SealKey, Selector};
@@ -66,7 +69,7 @@ fn read_from(file: &mut impl Read, seal: &SealKey) -> Result<Keyring, OpenError>
 }
 
 /// Writes all of `keyring` in place of `path`.
-pub(super) fn write(path: &Path, keyring: &Keyring, seal: &SealKey) -> io::Result<()> {
+pub(super) fn write(path: &Path, keyring: &Keyring, seal: &SealKey) -> Result<(), SaveError> {
     replace(path, |file| {
         let mut file = BufWriter::with_capacity(1 << 16, file);
         file.write_all(&header(keyring.len(), seal))?;
@@ -81,29 +84,131 @@ pub(super) fn write(path: &Path, keyring: &Keyring, seal: &SealKey) -> io::Resul
 /// Replaces `path` by what `fill` writes, whole or not at all, even when the power fails: a file beside it, synced,
 /// renamed, and the directory synced. The file's mode is 0600, its owner the one of the file that was there, else of the
 /// directory: what root does for the service stays the service's.
-pub(crate) fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let directory =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = Path::new(&beside);
-    let done = create_private(beside).and_then(|mut file| {
+pub(crate) fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SaveError> {
+    let directory = folder_of(path);
+    remove_left_behind(path, directory);
+    let beside = beside(path).map_err(SaveError::Untouched)?;
+    let done = create_private(&beside).and_then(|mut file| {
         keep_owner(&file, path, directory)?;
         fill(&mut file)?;
         file.sync_all()?;
-        std::fs::rename(beside, path)
+        std::fs::rename(&beside, path)
     });
     if done.is_err() {
         // What is left of it would only take space; the error that counts is the first.
-        drop(std::fs::remove_file(beside));
+        drop(std::fs::remove_file(&beside));
     }
-    done?;
-    File::open(directory)?.sync_all()
+    done.map_err(SaveError::Untouched)?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(SaveError::Unsure)
+}
+
+/// Why a file is not known to be written.
+#[derive(Debug, Error)]
+pub enum SaveError {
+    /// What was there before still is.
+    #[error("cannot be written: {0}; nothing was changed")]
+    Untouched(#[source] io::Error),
+    /// The new content is there.
+    #[error("was changed, but may not outlast a power cut: {0}")]
+    Unsure(#[source] io::Error),
+}
+
+impl From<SaveError> for io::Error {
+    fn from(error: SaveError) -> Self {
+        match error {
+            SaveError::Untouched(error) | SaveError::Unsure(error) => error,
+        }
+    }
+}
+
+/// Holds the folder of `path` against everybody else who does, until the lock is dropped: whoever loads a file there,
+/// changes it and saves it again, does all three under it.
+///
+/// # Errors
+/// When the folder cannot be opened; [`io::ErrorKind::WouldBlock`] when another holds it for long.
+pub(crate) fn lock(path: &Path) -> io::Result<FolderLock> {
+    // The folder itself: there is no further file that somebody else would own, or find in a backup.
+    let folder = File::open(folder_of(path))?;
+    for _ in 0..LOCK_TRIES {
+        match folder.try_lock() {
+            Ok(()) => return Ok(FolderLock { _folder: folder }),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "another command works on it"))
+}
+
+/// What [`lock`] gives.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    _folder: File,
+}
+
+/// Ten seconds in all: a change of the largest keyring takes one or two on a small machine.
+const LOCK_TRIES: usize = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes the folder of `path`, for its owner only: what root makes for the service belongs to whom the nearest folder
+/// that was there belongs to.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    let directory = folder_of(path);
+    let missing: Vec<&Path> = directory
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    let Some(outermost) = missing.last() else { return Ok(()) };
+    let owner = std::fs::metadata(folder_of(outermost))?;
+    for folder in missing.iter().rev() {
+        match DirBuilder::new().mode(0o700).create(folder) {
+            // Somebody else was faster, and it is theirs.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            made => made?,
+        }
+        give_to(&File::open(folder)?, &owner)?;
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// A name beside `path` that nobody else writes to.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let mut number = [0; 8];
+    getrandom::fill(&mut number).map_err(io::Error::other)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!("{BESIDE}.{:016x}", u64::from_le_bytes(number)));
+    Ok(name.into())
+}
+
+const BESIDE: &str = ".new";
+
+/// Removes what interrupted runs have left beside `path`; what somebody still writes is locked.
+fn remove_left_behind(path: &Path, directory: &Path) {
+    let (Some(name), Ok(entries)) = (path.file_name(), std::fs::read_dir(directory)) else { return };
+    let is_beside = |other: &OsStr| {
+        let rest = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        // Earlier versions used the name without a number.
+        rest.and_then(|rest| rest.strip_prefix(BESIDE.as_bytes()))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
+    };
+    let beside = entries.filter_map(Result::ok).filter(|entry| is_beside(&entry.file_name()));
+    for left in beside.map(|entry| entry.path()).filter(|left| left.is_file()) {
+        if File::open(&left).is_ok_and(|file| file.try_lock().is_ok()) {
+            // It only takes space.
+            drop(std::fs::remove_file(left));
+        }
+    }
 }
 
 fn keep_owner(file: &File, path: &Path, directory: &Path) -> io::Result<()> {
+    give_to(file, &std::fs::metadata(path).or_else(|_| std::fs::metadata(directory))?)
+}
+
+fn give_to(file: &File, owner: &Metadata) -> io::Result<()> {
     let ours = file.metadata()?;
-    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(directory))?;
     if (ours.uid(), ours.gid()) == (owner.uid(), owner.gid()) {
         return Ok(());
     }
@@ -114,13 +219,11 @@ fn keep_owner(file: &File, path: &Path, directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a file that only its owner may read; what an interrupted run left there is removed first.
+/// Opens a new file that only its owner may read, and locks it while it is written.
 fn create_private(path: &Path) -> io::Result<File> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    File::options().write(true).create_new(true).mode(0o600).open(path)
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.lock()?;
+    Ok(file)
 }
 
 struct Header {

@@ -24,7 +24,8 @@ use thiserror::Error;
 use wmbus::{Key, Meter};
 
 pub use csv::{Column, CsvFault, CsvProblem, KeyTable};
-pub(crate) use file::replace;
+pub use file::SaveError;
+pub(crate) use file::{lock, make_folder, replace};
 pub use flow::Flow;
 pub use key::{Fingerprint, KeyError, parse_key};
 pub use seal::{SealError, SealFault, SealKey};
@@ -66,8 +67,8 @@ impl Keyring {
     /// Writes everything to `path`, whole or not at all (also when the power fails), readable by its owner only.
     ///
     /// # Errors
-    /// Those of the file system; the file that was there before is then untouched.
-    pub fn save(&self, path: &Path, seal: &SealKey) -> io::Result<()> {
+    /// Those of the file system, and whether the file that was there before is untouched.
+    pub fn save(&self, path: &Path, seal: &SealKey) -> Result<(), SaveError> {
         file::write(path, self, seal)
     }
 

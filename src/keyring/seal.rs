@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
@@ -113,13 +113,10 @@ fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
 
 /// Writes a new key beside `path` and moves it there, so that a power cut leaves a whole key or none.
 fn create(path: &Path) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        // For its owner only, as the service's own directory is.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
+    super::file::make_folder(path)?;
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut_slice()).map_err(io::Error::other)?;
-    super::file::replace(path, |file| file.write_all(bytes.as_slice()))
+    Ok(super::file::replace(path, |file| file.write_all(bytes.as_slice()))?)
 }
 
 /// Why the seal key is not to be had.

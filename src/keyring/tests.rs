@@ -219,20 +219,55 @@ fn a_file_cut_short_keeps_what_is_there() {
 }
 
 #[test]
-fn a_failed_save_leaves_the_old_file() {
+fn a_failed_save_leaves_the_old_file_and_nothing_else() {
     let (directory, path) = saved(5);
-    // A directory in the place of the file beside it: neither removed nor opened.
-    std::fs::create_dir(directory.path().join("keyring.new")).unwrap();
-    filled(9).save(&path, &seal(1)).unwrap_err();
+    let full = |_: &mut std::fs::File| Err(io::ErrorKind::StorageFull.into());
+    let error = replace(&path, full).unwrap_err();
+    assert!(error.to_string().ends_with("nothing was changed"), "{error}");
     assert_eq!(Keyring::open(&path, &seal(1)).unwrap().len(), 5);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn what_an_interrupted_save_left_does_no_harm() {
+fn what_an_interrupted_save_left_is_removed_and_what_another_writes_is_not() {
     let (directory, path) = saved(5);
-    std::fs::write(directory.path().join("keyring.new"), b"half").unwrap();
+    for left in ["keyring.new", "keyring.new.0123456789abcdef", "keyring.newer"] {
+        std::fs::write(directory.path().join(left), b"half").unwrap();
+    }
+    let written = std::fs::File::create(directory.path().join("keyring.new.1")).unwrap();
+    written.lock().unwrap();
     filled(9).save(&path, &seal(1)).unwrap();
     assert_eq!(Keyring::open(&path, &seal(1)).unwrap().len(), 9);
+    let mut names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["keyring", "keyring.new.1", "keyring.newer"]);
+}
+
+#[test]
+fn two_who_save_at_the_same_time_do_not_write_into_one_file() {
+    let (_directory, path) = saved(1);
+    replace(&path, |_| {
+        filled(7).save(&path, &seal(1)).unwrap();
+        Err(io::ErrorKind::Interrupted.into())
+    })
+    .unwrap_err();
+    assert_eq!(Keyring::open(&path, &seal(1)).unwrap().len(), 7);
+}
+
+#[test]
+fn a_folder_that_root_makes_belongs_to_whom_its_parent_belongs() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let directory = tempfile::tempdir().unwrap();
+    // Only root can give files away.
+    if chown(directory.path(), Some(65_534), Some(65_533)).is_err() {
+        return;
+    }
+    make_folder(&directory.path().join("a/b/keyring")).unwrap();
+    for folder in ["a", "a/b"] {
+        let about = std::fs::metadata(directory.path().join(folder)).unwrap();
+        assert_eq!((about.uid(), about.gid(), about.mode() & 0o777), (65_534, 65_533, 0o700), "{folder}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! The receiving half tells what it has heard; here that is judged ([`verdict`]), watched over a while ([`watch`]), ordered
 //! and filtered ([`table`]), and held against the list of expected meters ([`report`]).
 
+pub mod in_force;
 pub mod plan;
 pub mod report;
 pub mod row;

@@ -1,10 +1,6 @@
-//! What a new meter list changes against the one in force, and how it takes its place.
+//! What a new meter list changes against the one in force.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
-use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -179,65 +175,10 @@ fn contacts(meter: &ListedMeter) -> String {
     meter.contacts.iter().map(Name::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// Puts `text` in the place of the file, at once and whole; what was there is kept beside it, with `.former` at its end.
-/// Owner and mode are the former file's, or those of `like`.
-///
-/// # Errors
-/// What the system says, and of which file.
-pub fn replace(file: &Path, text: &str, like: &Path) -> Result<(), String> {
-    let wrong = |path: &Path| {
-        let path = path.display().to_string();
-        move |error: io::Error| match error.kind() {
-            io::ErrorKind::PermissionDenied => format!("{path} cannot be written: run it with sudo"),
-            _ => format!("{path} cannot be written: {error}"),
-        }
-    };
-    let model = fs::metadata(file).or_else(|_| fs::metadata(like)).ok();
-    let (fresh, former) = (beside(file, ".new"), beside(file, ".former"));
-    write_like(&fresh, text.as_bytes(), model.as_ref()).map_err(wrong(&fresh))?;
-    match fs::read(file) {
-        Ok(bytes) => {
-            let copy = beside(file, ".former.new");
-            write_like(&copy, &bytes, model.as_ref()).map_err(wrong(&copy))?;
-            fs::rename(&copy, &former).map_err(wrong(&former))?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(wrong(file)(error)),
-    }
-    fs::rename(&fresh, file).map_err(wrong(file))?;
-    // So that it is there after a power cut, too.
-    let folder =
-        file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrong(folder))
-}
-
-fn beside(file: &Path, end: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
-fn write_like(path: &Path, bytes: &[u8], model: Option<&fs::Metadata>) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // Nobody else reads it before its owner is right; never through a link that somebody put there.
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    if let Some(model) = model {
-        // Whoever is not root cannot give a file away; a file of one's own is one's own already.
-        if model.uid() != file.metadata()?.uid() || model.gid() != file.metadata()?.gid() {
-            fchown(&file, Some(model.uid()), Some(model.gid()))?;
-        }
-        file.set_permissions(model.permissions())?;
-    }
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::config::Config;
@@ -283,24 +224,5 @@ mod tests {
         let contacts = Config::parse(Path::new("x"), contact).unwrap().contacts;
         let again = MeterList::load(&file, &contacts).unwrap();
         assert_eq!(Plan::between(&fresh, &again, false).sums(), "0 new, 0 changed, 0 gone, 2 the same");
-    }
-
-    #[test]
-    fn the_former_file_is_kept_with_its_mode() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("meters.csv");
-        let like = folder.path().join("vesigate.toml");
-        fs::write(&like, "").unwrap();
-        fs::set_permissions(&like, fs::Permissions::from_mode(0o640)).unwrap();
-        replace(&file, "one", &like).unwrap();
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o660)).unwrap();
-        replace(&file, "two", &like).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "two");
-        assert_eq!(fs::read_to_string(folder.path().join("meters.csv.former")).unwrap(), "one");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o660);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else stays");
-        let refused = replace(&folder.path().join("none/meters.csv"), "x", &like).unwrap_err();
-        assert!(refused.contains("none/meters.csv.new cannot be written"), "{refused}");
     }
 }

@@ -23,8 +23,6 @@ pub struct Row {
     pub whose: Whose,
     /// Whether it can be read.
     pub key: Opens,
-    /// Its own interval between telegrams, milliseconds.
-    pub interval: Option<u64>,
     /// How well it is heard.
     pub reception: Reception,
 }
@@ -81,7 +79,7 @@ pub enum Opens {
     Plain,
     /// It is encrypted, and not ours.
     Sealed,
-    /// Its headers say nothing that can be read.
+    /// Nothing but installation telegrams was heard, or headers that cannot be read.
     Unknown,
 }
 
@@ -129,19 +127,19 @@ impl Opens {
             Self::Opens => "encrypted, opens",
             Self::Plain => "not encrypted",
             Self::Sealed => "encrypted, not ours",
-            Self::Unknown => "its headers cannot be read",
+            Self::Unknown => "nothing was heard that tells how it is protected",
         }
     }
 }
 
 impl Row {
-    pub(super) fn new(heard: HeardMeter, interval: Option<u64>, reception: Reception) -> Self {
+    pub(super) fn new(heard: HeardMeter, reception: Reception) -> Self {
         let whose = match (heard.listed, heard.expected) {
             (true, _) => Whose::Listed,
             (false, true) => Whose::Own,
             (false, false) => Whose::Foreign,
         };
-        Self { name: None, whose, key: Opens::of(&heard), interval, reception, heard }
+        Self { name: None, whose, key: Opens::of(&heard), reception, heard }
     }
 
     /// Manufacturer and number, without version and type.
@@ -283,7 +281,7 @@ impl Row {
             or_empty(heard.best_rssi.map(|rssi| rssi.to_string())),
             (heard.heard_ago / 1000).to_string(),
             heard.telegrams.to_string(),
-            or_empty(self.interval.map(|interval| format!("{}.{}", interval / 1000, interval % 1000 / 100))),
+            or_empty(heard.interval.map(|interval| format!("{}.{}", interval / 1000, interval % 1000 / 100))),
             or_empty(self.reception.share.map(|share| share.to_string())),
             self.mode().to_owned(),
             self.key.short().to_owned(),

@@ -265,8 +265,11 @@ pub(crate) mod tests {
             first_ago: 1_600_000,
             telegrams: 99,
             echoes: 0,
-            shortest: Some(15_600),
-            median: Some(16_000),
+            interval: Some(16_000),
+            counted: 99,
+            counted_ago: Some(4000),
+            recent: 99,
+            recent_over: 1_600_000,
             rssi: Some(-71),
             best_rssi: Some(-65),
             link_mode: Some(LinkMode::C1),
@@ -286,7 +289,7 @@ pub(crate) mod tests {
 
     /// Meters of all kinds.
     pub(crate) fn street() -> Vec<HeardMeter> {
-        let quiet = HeardMeter { telegrams: 40, rssi: Some(-93), ..meter(2) };
+        let quiet = HeardMeter { telegrams: 40, recent: 40, rssi: Some(-93), ..meter(2) };
         let leaking = HeardReading {
             codes: vec!["leak".parse().unwrap(), "low_battery".parse().unwrap()],
             ..meter(3).reading.unwrap()
@@ -310,6 +313,8 @@ pub(crate) mod tests {
         let fresh = HeardMeter {
             first_ago: 20_000,
             telegrams: 2,
+            recent: 2,
+            recent_over: 20_000,
             installation: 2,
             installation_ago: Some(3000),
             opened: 0,

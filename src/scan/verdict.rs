@@ -10,7 +10,8 @@
 //! | longest silence | | above 10 min and 5 intervals | |
 //! | silent now | | | above 15 min and 10 intervals |
 //!
-//! The worst counts. Too few telegrams in too short a time say nothing yet.
+//! The worst counts. Too few telegrams in too short a time say nothing yet. What counts is the last hour, or the time of a
+//! survey.
 
 use std::fmt;
 
@@ -35,7 +36,7 @@ const SILENT: u64 = 15 * MINUTE;
 /// With so many telegrams, or after so many intervals, there is something to say.
 const ENOUGH_TELEGRAMS: u32 = 4;
 const ENOUGH_INTERVALS: u64 = 6;
-const MINUTE: u64 = 60_000;
+pub(super) const MINUTE: u64 = 60_000;
 
 /// What is known of a meter's reception. All times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,17 +195,8 @@ impl Heard {
     }
 }
 
-/// The meter's own interval by what was heard: the median is a multiple of it when telegrams are missed, and the shortest
-/// says of how much. Intervals vary by a thirtieth either way (EN 13757-4, 12.6.2).
-#[must_use]
-pub fn interval(median: Option<u64>, shortest: Option<u32>) -> Option<u64> {
-    let (median, shortest) = (median?, u64::from(shortest?).max(1));
-    let missed = (median.saturating_add(shortest / 2) / shortest).max(1);
-    Some((median / missed).max(1))
-}
-
 /// What a meter sends at that was heard once only: the longest of the usual intervals of its mode.
-const fn usual_interval(link_mode: Option<LinkMode>) -> u64 {
+pub(super) const fn usual_interval(link_mode: Option<LinkMode>) -> u64 {
     match link_mode {
         Some(LinkMode::C1) => 96_000,
         _ => 900_000,
@@ -280,13 +272,5 @@ mod tests {
         assert_eq!(said(long), (Verdict::Poor, "one telegram in 10 min".into()));
         let slow = Heard { link_mode: Some(LinkMode::T1), ..long };
         assert_eq!(said(slow).0, Verdict::Early, "an OMS meter sends every quarter of an hour");
-    }
-
-    #[test]
-    fn the_interval_is_found_although_telegrams_are_missed() {
-        assert_eq!(interval(Some(16_000), Some(15_500)), Some(16_000));
-        assert_eq!(interval(Some(32_100), Some(15_600)), Some(16_050));
-        assert_eq!(interval(Some(97_000), Some(93_000)), Some(97_000));
-        assert_eq!(interval(None, Some(93_000)), None);
     }
 }

@@ -80,3 +80,101 @@ pub fn forget_documents(deliver: &Path) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use messages::batch::{Record, Seq, Stream};
+    use messages::config::{self, MeterConfig};
+    use messages::event::{Problem, ProblemKind};
+
+    use super::*;
+    use crate::store::tests::block;
+    use crate::store::{Commit, Cursor};
+
+    const METER: &str = "KAM.76348799.1B.16";
+
+    fn problem() -> Record {
+        Record::Problem(Problem {
+            id: messages::Id::from_random(1),
+            problem: ProblemKind::DiskFull,
+            place: None,
+            since: None,
+            until: None,
+            other: messages::Other::default(),
+        })
+    }
+
+    /// Both stores, with something of everything in them.
+    fn stores(folder: &Path) -> (CollectStore, DeliverStore) {
+        let mut collect = CollectStore::open(&folder.join("collect")).unwrap();
+        let blocks = [1u8, 2, 3].map(|byte| block(Stream::Readings, &[byte])).to_vec();
+        let acknowledged = vec![(Stream::Readings, Seq::new(2))];
+        collect.commit(&Commit { blocks, ..Commit::default() }).unwrap();
+        collect.commit(&Commit { acknowledged, ..Commit::default() }).unwrap();
+        let mut deliver = DeliverStore::open(&folder.join("deliver")).unwrap();
+        deliver.append(&[problem()], None).unwrap();
+        deliver.acknowledge(Seq::new(1)).unwrap();
+        let epoch = deliver.view().epoch().unwrap().unwrap();
+        let cursor = Cursor { epoch, seq: Seq::new(1), generation: 7 };
+        deliver.set_cursors(&[(Stream::Readings, cursor)]).unwrap();
+        deliver.park(Stream::Mails, epoch, Seq::new(1), Some("too large")).unwrap();
+        let document = MeterConfig { version: 4, part: config::Part::Live { deliver: None, key: None } };
+        deliver.set_document(METER.parse().unwrap(), &document).unwrap();
+        deliver.set_handed(METER.parse().unwrap(), 4).unwrap();
+        (collect, deliver)
+    }
+
+    #[test]
+    fn a_restored_store_has_a_new_numbering_and_sends_all_that_it_holds_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (collect, deliver) = (folder.path().join("collect"), folder.path().join("deliver"));
+        let (collect_store, deliver_store) = stores(folder.path());
+        let old = deliver_store.view().epoch().unwrap().unwrap();
+        drop((collect_store, deliver_store));
+        let reader = CollectReader::open(&collect).unwrap();
+        let (before, blocks) =
+            (reader.epoch().unwrap(), reader.blocks(Stream::Readings, Seq::NONE, 9).unwrap());
+        assert_eq!(reader.acknowledged(Stream::Readings).unwrap(), Seq::new(2));
+        drop(reader);
+
+        renew(&collect, &deliver).unwrap();
+        for file in [CollectReader::file(&collect), DeliverReader::file(&deliver)] {
+            let log = std::fs::metadata(file.with_extension("db-wal")).map_or(0, |log| log.len());
+            assert!(file.exists() && log == 0, "all of it is in the file");
+        }
+        let reader = CollectReader::open(&collect).unwrap();
+        assert_ne!(reader.epoch().unwrap(), before);
+        assert_eq!(reader.blocks(Stream::Readings, Seq::NONE, 9).unwrap(), blocks);
+        assert_eq!(reader.acknowledged(Stream::Readings).unwrap(), Seq::NONE);
+        let store = DeliverStore::open(&deliver).unwrap();
+        let new = store.view().epoch().unwrap().unwrap();
+        assert_ne!(new, old);
+        assert_eq!((store.head().unwrap(), store.acknowledged().unwrap()), (Seq::new(1), Seq::NONE));
+        // What was noted of the old numbering is gone; what the portal said stays.
+        assert_eq!(store.cursor(Stream::Readings).unwrap(), None);
+        assert!(store.parked(Stream::Mails, old).unwrap().is_empty());
+        assert_eq!(store.documents().unwrap().len(), 1);
+        assert_eq!(store.handed(METER.parse().unwrap()).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_half_with_a_new_key_has_none_of_the_documents_that_were_sealed_to_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(stores(folder.path()));
+        let deliver = folder.path().join("deliver");
+        forget_documents(&deliver).unwrap();
+        let store = DeliverStore::open(&deliver).unwrap();
+        assert!(store.documents().unwrap().is_empty());
+        assert_eq!(store.handed(METER.parse().unwrap()).unwrap(), 0);
+        assert_eq!(store.head().unwrap(), Seq::new(1), "its mails are still told");
+    }
+
+    #[test]
+    fn where_there_is_no_store_none_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let (collect, deliver) = (folder.path().join("collect"), folder.path().join("deliver"));
+        renew(&collect, &deliver).unwrap();
+        forget_documents(&deliver).unwrap();
+        assert!(!collect.exists() && !deliver.exists());
+    }
+}

@@ -6,10 +6,15 @@ use rusqlite::{Connection, params};
 
 use super::block::checksum;
 use super::stream::{Walk, head, table};
-use super::{NewBlock, StoreError, freeing, sqlite};
+use super::{Commit, NewBlock, StoreError, freeing, sqlite};
+
+/// Blocks, and bytes of them, that are looked into in one transaction.
+const BITE: (usize, usize) = (32, 256_000);
+/// Pages that are overwritten in one transaction.
+const PAGES: i64 = 256;
 
 /// What is to be erased: of one meter, from `from` until before `to`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) meter: MeterId,
     pub(super) from: Time,
@@ -67,89 +72,132 @@ impl Span {
         let rewritten = self.rewrite(&block.body)?;
         Ok(rewritten.map(|(body, records)| NewBlock { body, records, ..block.clone() }))
     }
+
+    /// Leaves out of a commit what is to be erased.
+    pub(super) fn leave_out(&self, commit: &mut Commit) -> Result<(), StoreError> {
+        for block in &mut commit.blocks {
+            if let Some(rewritten) = self.rewrite_new(block)? {
+                *block = rewritten;
+            }
+        }
+        self.leave_out_others(commit);
+        Ok(())
+    }
+
+    /// The same of everything besides the blocks. Readings without a place have no time yet, so all of the meter's go.
+    pub(super) fn leave_out_others(&self, commit: &mut Commit) {
+        let is_it = |meter: wmbus::Meter| meter.to_string() == self.meter.as_str();
+        commit.sealed.retain(|sealed| !(is_it(sealed.meter) && self.holds(sealed.heard)));
+        commit.unplaced.retain(|unplaced| !is_it(unplaced.meter));
+    }
 }
 
-/// Rewrites the blocks of a stream; tells how many.
-///
-/// Number and nonce stay: the block is the same one to the portal, which compares nonces to tell a copied store from the
-/// real one, and which judges nothing by the body. The portal has been told to erase the same span and refuses what it
-/// has erased, so it does not matter which of the two bodies it was sent.
+/// Rewrites all blocks of a stream.
 pub(super) fn erase_blocks(
     connection: &mut Connection,
     stream: Stream,
     span: &Span,
-) -> Result<u64, StoreError> {
-    let (mut at, end) = (freeing::freed(connection, stream)?, head(connection, stream)?);
-    let mut count = 0;
-    while at < end {
-        // One at a time: a transaction for all would hold up what is received, and grow the log.
-        let mut walk = Walk::new(connection, stream, at, end);
-        let Some(block) = walk.next_block()? else { break };
-        at = block.seq;
-        if let Some((body, records)) = span.rewrite(&block.body)? {
-            let transaction = sqlite::begin(connection)?;
-            transaction.execute(
-                &format!(
-                    "UPDATE {} SET records = ?2, deflated = ?3, crc = ?4, body = ?5 WHERE seq = ?1",
-                    table(stream)
-                ),
-                params![
-                    at.number().cast_signed(),
-                    records,
-                    body.content_type == ContentType::Deflated,
-                    checksum(at, block.nonce, &body),
-                    body.bytes
-                ],
-            )?;
-            transaction.commit()?;
-            count += 1;
-        }
+) -> Result<(), StoreError> {
+    let mut at = Seq::NONE;
+    while let Some(reached) = erase_some(connection, stream, span, at)? {
+        at = reached;
     }
-    // A block whose checksum is wrong may still hold what is to be erased.
-    lose_unreadable(connection, stream)?;
-    Ok(count)
+    Ok(())
 }
 
-fn lose_unreadable(connection: &mut Connection, stream: Stream) -> Result<(), StoreError> {
-    let first = freeing::freed(connection, stream)?;
-    let mut walk = Walk::new(connection, stream, first, head(connection, stream)?);
-    let mut whole = vec![first];
-    while let Some(block) = walk.next_block()? {
-        whole.push(block.seq);
-    }
-    if walk.unreadable == 0 {
-        return Ok(());
-    }
-    whole.push(walk.at().next());
-    let transaction = sqlite::begin(connection)?;
-    for pair in whole.windows(2) {
-        let [before, next] = pair else { continue };
-        for number in before.next().number()..next.number() {
-            freeing::lose(&transaction, stream, Seq::new(number))?;
+/// Rewrites some blocks of a stream after `at`, in one transaction: one for all would hold up what is received, and grow
+/// the log. Gives the place reached, `None` at the end.
+///
+/// Number and nonce stay: the block is the same one to the portal, which compares nonces to tell a copied store from the
+/// real one, and which judges nothing by the body. The portal has been told to erase the same span and refuses what it
+/// has erased, so it does not matter which of the two bodies it was sent.
+pub(super) fn erase_some(
+    connection: &mut Connection,
+    stream: Stream,
+    span: &Span,
+    at: Seq,
+) -> Result<Option<Seq>, StoreError> {
+    let mut reached = at.max(freeing::freed(connection, stream)?);
+    let mut walk = Walk::new(connection, stream, reached, head(connection, stream)?);
+    let (mut rewritten, mut bad) = (Vec::new(), Vec::new());
+    let (mut count, mut bytes) = BITE;
+    let end = loop {
+        let unreadable = walk.unreadable;
+        let block = walk.next_block()?;
+        let next = block.as_ref().map_or_else(|| walk.at().next(), |block| block.seq);
+        if walk.unreadable > unreadable {
+            // A block whose checksum is wrong may still hold what is to be erased.
+            bad.push(reached.next().number()..next.number());
         }
+        let Some(block) = block else { break None };
+        reached = block.seq;
+        (count, bytes) = (count.saturating_sub(1), bytes.saturating_sub(block.body.bytes.len()));
+        if let Some((body, records)) = span.rewrite(&block.body)? {
+            rewritten.push((block.seq, block.nonce, body, records));
+        }
+        if count == 0 || bytes == 0 {
+            break Some(reached);
+        }
+    };
+    if rewritten.is_empty() && bad.is_empty() {
+        return Ok(end);
     }
-    Ok(transaction.commit()?)
+    let transaction = sqlite::begin(connection)?;
+    for (seq, nonce, body, records) in rewritten {
+        transaction.execute(
+            &format!(
+                "UPDATE {} SET records = ?2, deflated = ?3, crc = ?4, body = ?5 WHERE seq = ?1",
+                table(stream)
+            ),
+            params![
+                seq.number().cast_signed(),
+                records,
+                body.content_type == ContentType::Deflated,
+                checksum(seq, nonce, &body),
+                body.bytes
+            ],
+        )?;
+    }
+    for number in bad.into_iter().flatten() {
+        freeing::lose(&transaction, stream, Seq::new(number))?;
+    }
+    transaction.commit()?;
+    sqlite::checkpoint(connection)?;
+    Ok(end)
 }
 
 /// Overwrites all free pages: what was freed stands in them until they are used again. Freeing itself does not do that
 /// (`secure_delete=FAST`), since it would cost as many bytes as storing did.
 pub(super) fn overwrite_free(connection: &mut Connection) -> Result<(), StoreError> {
-    let free = |connection: &Connection| -> Result<i64, StoreError> {
+    while overwrite_some(connection)? {}
+    while release_some(connection)? {}
+    Ok(())
+}
+
+/// Overwrites some free pages, which are held until [`release_some`] has let go of them; `false` when none is left.
+pub(super) fn overwrite_some(connection: &Connection) -> Result<bool, StoreError> {
+    let free = || -> Result<i64, StoreError> {
         Ok(connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?)
     };
     connection.execute_batch("CREATE TABLE IF NOT EXISTS scrub(zeros BLOB) STRICT")?;
-    // A step at a time, so that the log stays short.
-    let mut left = free(connection)?;
-    while left > 0 {
-        let pages = left.min(256);
-        connection.execute("INSERT INTO scrub(zeros) VALUES(zeroblob(?1))", [pages * 4096 - 2048])?;
-        sqlite::checkpoint(connection)?;
-        let now = free(connection)?;
-        if now >= left {
-            break;
-        }
-        left = now;
+    let left = free()?;
+    if left == 0 {
+        return Ok(false);
     }
-    connection.execute_batch("DROP TABLE scrub")?;
-    Ok(())
+    connection.execute("INSERT INTO scrub(zeros) VALUES(zeroblob(?1))", [left.min(PAGES) * 4096 - 2048])?;
+    sqlite::checkpoint(connection)?;
+    Ok((1..left).contains(&free()?))
+}
+
+/// Lets go of some of the pages that were overwritten; `false` when none is held any more.
+pub(super) fn release_some(connection: &Connection) -> Result<bool, StoreError> {
+    let freed = connection.execute(
+        "DELETE FROM scrub WHERE rowid IN (SELECT rowid FROM scrub ORDER BY rowid DESC LIMIT 8)",
+        [],
+    )?;
+    sqlite::checkpoint(connection)?;
+    if freed == 0 {
+        connection.execute_batch("DROP TABLE scrub")?;
+    }
+    Ok(freed > 0)
 }

@@ -118,11 +118,18 @@ pub struct NewestFirst<'a> {
     stream: Stream,
     /// The number of the last row that was read; before the first, above all there can be.
     before: i64,
+    passed_over: u64,
 }
 
 impl<'a> NewestFirst<'a> {
     pub(super) const fn new(connection: &'a Connection, stream: Stream) -> Self {
-        Self { connection, stream, before: i64::MAX }
+        Self { connection, stream, before: i64::MAX, passed_over: 0 }
+    }
+
+    /// How many damaged ones there were so far.
+    #[must_use]
+    pub const fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     fn step(&mut self) -> Result<Option<Block>, StoreError> {
@@ -135,7 +142,9 @@ impl<'a> NewestFirst<'a> {
             self.before = seq;
             match block {
                 Ok(Some(block)) => return Ok(Some(block)),
-                Ok(None) | Err(StoreError::Sqlite(_)) => {}
+                Ok(None) | Err(StoreError::Sqlite(_)) => {
+                    self.passed_over = self.passed_over.saturating_add(1);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -190,5 +199,25 @@ impl CollectReader {
     /// See [`StoreError`].
     pub fn sealed_meters(&self) -> Result<Vec<(Meter, u64)>, StoreError> {
         collect::sealed_meters(&self.connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::block;
+    use crate::store::{CollectStore, Commit};
+
+    #[test]
+    fn damaged_blocks_are_passed_over_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = CollectStore::open(folder.path()).unwrap();
+        let blocks = [1u8, 2, 3].map(|byte| block(Stream::Readings, &[byte])).to_vec();
+        store.commit(&Commit { blocks, ..Commit::default() }).unwrap();
+        store.connection.execute("UPDATE readings SET body = x'09' WHERE seq = 2", []).unwrap();
+        let reader = CollectReader::open(folder.path()).unwrap();
+        let mut blocks = reader.newest_first(Stream::Readings);
+        let read: Vec<Seq> = blocks.by_ref().map(|block| block.unwrap().seq).collect();
+        assert_eq!((read, blocks.passed_over()), (vec![Seq::new(3), Seq::new(1)], 1));
     }
 }

@@ -45,6 +45,11 @@ pub fn look_over_deliver(directory: &Path) -> Result<(), StoreError> {
 }
 
 fn look_over(file: &Path, migrations: Migrations) -> Result<(), StoreError> {
+    // SQLite says the same of a file that is not there and of one that may not be read.
+    match std::fs::File::open(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Absent),
+        opened => opened?,
+    };
     let connection = sqlite::open_to_read(file, migrations)?;
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found == "ok" { Ok(()) } else { Err(StoreError::Damaged(found)) }
@@ -58,6 +63,10 @@ mod tests {
     fn a_missing_store_and_a_damaged_one_are_told_apart() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(look_over_collect(folder.path()), Err(StoreError::Absent)));
+        // A way that leads nowhere: there may be a store, and this user cannot tell.
+        let blocked = folder.path().join("blocked");
+        std::fs::write(&blocked, "").unwrap();
+        assert!(matches!(look_over_collect(&blocked), Err(StoreError::Io(_))));
         let file = collect::file(folder.path());
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         let connection = sqlite::open(&file, collect::MIGRATIONS).unwrap();

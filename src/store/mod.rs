@@ -40,7 +40,7 @@ pub use deliver::{
 pub use error::StoreError;
 pub use inspect::{Gap, GapReason, NewestFirst, Standing};
 pub use look::{Space, look_over_collect, look_over_deliver, space};
-pub use reader::CollectReader;
+pub use reader::{CollectReader, Moment};
 pub use stream::nonce;
 pub use trouble::{Because, Trouble};
-pub use writer::{Closed, Dropped, Options, Ring, StreamState, Writer, WriterStatus};
+pub use writer::{Closed, Dropped, Erasing, Options, Ring, StreamState, Writer, WriterStatus};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use messages::Time;
 use messages::batch::{Epoch, Missing, Seq, Stream};
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
 use super::collect::{MIGRATIONS, file};
 use super::sqlite::Identity;
@@ -20,6 +20,10 @@ pub struct CollectReader {
     /// What the other half has not noticed yet.
     found: RefCell<stream::Found>,
 }
+
+/// One moment of the store, for whoever reads much of it. The log cannot be folded meanwhile.
+#[derive(Debug)]
+pub struct Moment<'a>(#[expect(dead_code, reason = "held until it is dropped")] Transaction<'a>);
 
 impl CollectReader {
     /// Opens the store below `directory`, the receiving half's.
@@ -37,6 +41,17 @@ impl CollectReader {
     #[must_use]
     pub fn is_current(&self) -> bool {
         Identity::of(&self.path).ok() == Some(self.identity)
+    }
+
+    /// Holds on to this moment: what is read until this is dropped is as it was then, however much is written meanwhile.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn hold(&self) -> Result<Moment<'_>, StoreError> {
+        let moment = Moment(self.connection.unchecked_transaction()?);
+        // A transaction begins with the first thing that is read.
+        self.head(Stream::Readings)?;
+        Ok(moment)
     }
 
     /// When the newest block was stored, as far as the clock was trusted then.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use messages::batch::Record;
+use messages::batch::{Epoch, Record};
 use messages::config::{Delivery, GatewayConfig, MeterConfig, Part, RequestedWork};
 use messages::event::ProblemKind;
 use messages::mail::{RequestOutcome, RequestReport};
@@ -36,6 +36,8 @@ pub(super) struct Downlink {
     /// How far the documents are applied; renewed when one changes.
     applied: Option<Applied>,
     changes: u64,
+    /// The store that all this is about.
+    store: Option<Epoch>,
     /// Meters whose documents may hold a key to hand over or an erasure to do.
     open: Option<BTreeSet<MeterId>>,
     /// Meters whose newest document was refused.
@@ -223,6 +225,7 @@ impl Session {
 
     /// Hands keys over and does what is asked for, a little at a time.
     pub(super) fn apply_documents(&mut self) {
+        self.meet_store();
         if self.downlink.applied.is_none() {
             self.renew_applied();
         }
@@ -249,6 +252,19 @@ impl Session {
                 open.remove(&meter);
             }
         }
+    }
+
+    /// The store is replaced if it is damaged, or was in memory. What was in force by the one before may not be in it: the
+    /// broker sends all that it keeps once more.
+    fn meet_store(&mut self) {
+        let epoch = self.shared.store.borrow().epoch();
+        let down = &mut self.downlink;
+        if down.store.replace(epoch).is_none_or(|known| known == epoch) {
+            return;
+        }
+        (down.listed, down.applied, down.open) = (false, None, None);
+        self.changed();
+        self.link.subscribe(Topic::downlink_filters(&self.gateway));
     }
 
     /// Begins the next thing to do of a meter's document; `false` if there is nothing (more).
@@ -332,7 +348,7 @@ impl Session {
                 warn!("an erasure is refused: {why}");
                 self.report_request(id, meter, RequestOutcome::Failed);
             }
-            // It does not run: the next tick tries again.
+            // It does not run, or cannot do it now: the next tick tries again.
             Done::Key(_, _, Err(_)) | Done::Erased(_, Err(_)) => {}
             Done::InMemory(Ok(blocks)) => self.send_from_memory(blocks),
         }

@@ -1,16 +1,20 @@
 //! Who we are to the broker: certificates with their private keys, the configured pair and those that were renewed.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_SIG_ED25519};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::tls::{TlsFault, pem};
-use crate::config::{ClientCertificate, Credentials, SecretSource};
+use crate::config::{ClientCertificate, Credentials, SecretError, SecretSource};
 
 /// The renewed pair that is to be used: private key and certificates in one file, so that they change together.
 pub const RENEWED: &str = "broker.pem";
@@ -66,7 +70,15 @@ impl Facts {
 }
 
 impl KeyKind {
-    fn of(key: &SubjectPublicKeyInfo<'_>) -> Self {
+    /// The kind that a new key is made of where this one is in use.
+    pub(super) const fn made(self) -> Self {
+        match self {
+            Self::Other => Self::P256,
+            kind => kind,
+        }
+    }
+
+    pub(super) fn of(key: &SubjectPublicKeyInfo<'_>) -> Self {
         let algorithm = &key.algorithm;
         if algorithm.algorithm == OID_SIG_ED25519 {
             return Self::Ed25519;
@@ -89,12 +101,11 @@ impl fmt::Debug for Facts {
     }
 }
 
-/// A certificate and its private key.
+/// A certificate and its private key, which belong together.
 pub(super) struct Identity {
-    /// The certificate, and the chain below the authority.
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
-    /// `None` if the certificate is a riddle; TLS will say so.
+    /// What TLS shows and signs with.
+    pub(super) certified: Arc<CertifiedKey>,
+    /// `None` if the certificate is a riddle.
     pub(super) facts: Option<Facts>,
 }
 
@@ -104,17 +115,49 @@ impl Identity {
         let chain: Vec<CertificateDer<'static>> = pem(&client.certificate, "tls.certificate")?;
         let secret = client.key.read(credentials).map_err(TlsFault::Key)?;
         let key = PrivateKeyDer::from_pem_slice(secret.expose()).map_err(|_| TlsFault::NoKey)?;
-        Ok(Self { facts: chain.first().and_then(Facts::of), chain, key })
+        Self::of(chain, key)
     }
 
-    /// A pair in one file; `None` if there is none, or none that is of any use.
+    fn of(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsFault> {
+        let facts = chain.first().and_then(Facts::of);
+        let provider = rustls::crypto::ring::default_provider();
+        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsFault::OtherKey,
+            error => TlsFault::Unfit { key: "tls.certificate", why: error.to_string() },
+        })?;
+        Ok(Self { certified: Arc::new(certified), facts })
+    }
+
+    /// A pair in one file; `None` if there is none, or none that is of any use: then there are others.
     pub(super) fn pair(path: PathBuf) -> Option<Self> {
-        let secret = SecretSource::File(path).read(&Credentials::default()).ok()?;
-        let key = PrivateKeyDer::from_pem_slice(secret.expose()).ok()?;
+        let secret = match SecretSource::File(path.clone()).read(&Credentials::default()) {
+            Ok(secret) => secret,
+            Err(SecretError::Io(io::ErrorKind::NotFound)) => return None,
+            Err(error) => {
+                tracing::warn!("{} {error}: it is not used", path.display());
+                return None;
+            }
+        };
+        let pair = Self::read_pair(secret.expose());
+        if pair.is_none() {
+            tracing::warn!(
+                "{} holds no certificate with the private key that belongs to it: it is not used",
+                path.display()
+            );
+        }
+        pair
+    }
+
+    fn read_pair(pem: &[u8]) -> Option<Self> {
+        let key = PrivateKeyDer::from_pem_slice(pem).ok()?;
         let chain: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_slice_iter(secret.expose()).collect::<Result<_, _>>().ok()?;
-        let facts = Facts::of(chain.first()?)?;
-        Some(Self { chain, key, facts: Some(facts) })
+            CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+        Self::of(chain, key).ok().filter(|pair| pair.facts.is_some())
+    }
+
+    /// The certificate, and the chain below the authority.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
     }
 
     fn from(&self) -> i64 {
@@ -130,6 +173,16 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Identity").field(&self.facts).finish()
     }
+}
+
+/// A request (PKCS#10, PEM) for a certificate of this name for this key.
+pub(super) fn request(key: &KeyPair, name: Option<&str>) -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(name) = name {
+        params.distinguished_name.push(DnType::CommonName, name);
+    }
+    params.serialize_request(key)?.pem()
 }
 
 /// What we can show the broker, the newest first; never nothing. A renewed pair counts while it is made out for the name

@@ -7,7 +7,7 @@ use messages::{Id, MeterId, Time};
 use tokio::task::JoinSet;
 
 use crate::halves::control::{AskError, ask};
-use crate::halves::questions::{InMemory, OfCollect};
+use crate::halves::questions::{ByDeliver, InMemory};
 use crate::health::status::CollectStatus;
 
 /// What was answered.
@@ -74,7 +74,7 @@ impl Jobs {
     pub(super) fn ask_status(&mut self) {
         if !std::mem::replace(&mut self.status, true) {
             let socket = self.socket.clone();
-            self.running.spawn(async move { Done::Status(ask(&socket, &OfCollect::Status).await) });
+            self.running.spawn(async move { Done::Status(ask(&socket, &ByDeliver::Status).await) });
         }
     }
 
@@ -87,7 +87,7 @@ impl Jobs {
         self.key = true;
         let socket = self.socket.clone();
         self.running.spawn(async move {
-            let question = OfCollect::MeterKey { meter, sealed };
+            let question = ByDeliver::MeterKey { meter, sealed };
             Done::Key(meter, version, nothing(ask(&socket, &question).await))
         });
     }
@@ -102,7 +102,7 @@ impl Jobs {
         let socket = self.socket.clone();
         let Erasure { meter, from, to, .. } = erasure;
         self.running.spawn(async move {
-            let question = OfCollect::Erase { meter, from, to };
+            let question = ByDeliver::Erase { meter, from, to };
             Done::Erased(erasure, nothing(ask(&socket, &question).await))
         });
     }
@@ -110,7 +110,7 @@ impl Jobs {
     pub(super) fn ask_in_memory(&mut self) {
         if !std::mem::replace(&mut self.in_memory, true) {
             let socket = self.socket.clone();
-            self.running.spawn(async move { Done::InMemory(ask(&socket, &OfCollect::InMemory).await) });
+            self.running.spawn(async move { Done::InMemory(ask(&socket, &ByDeliver::InMemory).await) });
         }
     }
 }

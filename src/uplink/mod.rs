@@ -5,6 +5,7 @@
 //! is not acknowledged stays in the store and is read again when the window opens.
 
 mod downlink;
+pub mod enrol;
 mod home_assistant;
 mod identity;
 mod jobs;
@@ -44,8 +45,8 @@ pub struct Setup {
     pub collect_dir: PathBuf,
     /// Where this half keeps what it writes: renewed certificates, too.
     pub deliver_dir: PathBuf,
-    /// Where collect listens.
-    pub collect_sockets: PathBuf,
+    /// Where collect listens to this half.
+    pub between: PathBuf,
     /// Where the service manager puts secrets.
     pub credentials: Credentials,
     /// Deliver's own key.
@@ -68,7 +69,7 @@ impl Setup {
             home_assistant: config.home_assistant.clone(),
             collect_dir: config.gateway.collect_dir(),
             deliver_dir: config.gateway.deliver_dir(),
-            collect_sockets: config.status.collect_sockets(),
+            between: config.status.between(),
             credentials,
             key,
             pulse,

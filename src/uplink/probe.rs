@@ -1,4 +1,4 @@
-//! Whether the broker would have us, for `vesigate check` while the delivering half does not run: it connects by the
+//! Whether the broker would have us, for `vesigate check` while the delivering half surely does not run: it connects by the
 //! gateway's own name, and whoever else uses that name would lose its connection.
 
 use std::path::Path;
@@ -8,13 +8,15 @@ use messages::state::{Presence, State};
 use messages::topic::{Gateway, Leaf, Topic};
 use tokio::time::timeout;
 
-use super::identity::{Facts, candidates};
+use super::identity::{Identity, candidates};
 use super::mqtt::{Event, Fault, Line, Message, Options, Outcome};
+use super::renewal::is_late;
 use super::session::json;
-use super::tls::{Calendar, client_config};
-use crate::config::{self, Credentials, Transport};
-use crate::world::Clock;
+use super::tls::{Calendar, TlsFault, client_config};
+use crate::config::{self, Credentials, Tls, Transport};
 
+/// Another gateway by our name has lost its line to us by now, and comes back within this time.
+const LINGER: Duration = Duration::from_secs(5);
 /// TCP, TLS, MQTT and the answers together.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -26,7 +28,8 @@ pub struct Probed {
 }
 
 /// Connects, reads our own documents, says that we are stopped, which is true, and tries to write where no access list lets
-/// us. (Reading is no test: mosquitto refuses no subscription, it delivers nothing.)
+/// us. (Reading is no test: mosquitto refuses no subscription, it delivers nothing.) There is no last will that could say
+/// something else later, however it ends.
 ///
 /// # Errors
 /// Why the broker would not have us.
@@ -34,44 +37,61 @@ pub async fn probe(
     config: &config::Uplink,
     credentials: &Credentials,
     folder: &Path,
-    clock: &Clock,
+    calendar: &Calendar,
 ) -> Result<Probed, Fault> {
     let name = || Gateway::new(config.utility.as_str().parse()?, config.gateway.as_str().parse()?);
     let gateway = name().map_err(|error| Fault::Files(error.to_string()))?;
-    let options = options(config, credentials, folder, clock, &gateway)?;
-    timeout(PATIENCE, converse(options, &gateway)).await.unwrap_or(Err(Fault::Silent))
+    let mut line = Line::open(options(config, credentials, folder, calendar, &gateway)?);
+    let probed = timeout(PATIENCE, converse(&mut line, &gateway)).await.unwrap_or(Err(Fault::Silent));
+    line.close().await;
+    probed
 }
 
-/// Until when the certificate is valid that the broker would be shown, seconds since 1970; `None` without one.
+/// The certificate that the broker would be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its end, seconds since 1970.
+    pub until: i64,
+    /// The portal has had the time to renew it, and has not.
+    pub late: bool,
+}
+
+/// What the broker would be shown; `None` without a certificate.
 #[must_use]
-pub fn certificate_ends(
+pub fn certificate(
     config: &config::Uplink,
     credentials: &Credentials,
     folder: &Path,
-    clock: &Clock,
-) -> Option<i64> {
+    calendar: &Calendar,
+) -> Option<Certificate> {
     let Transport::Tls(tls) = &config.transport else { return None };
-    let now = Calendar::new(clock.clone()).now();
-    let shown = candidates(tls.client.as_ref()?, credentials, folder, now).ok()?.into_iter().next()?;
-    Facts::of(shown.chain.first()?).map(|facts| facts.validity.until)
+    let validity = shown(tls, credentials, folder, calendar).ok()??.facts?.validity;
+    Some(Certificate { until: validity.until, late: is_late(validity, calendar.now()) })
+}
+
+fn shown(
+    tls: &Tls,
+    credentials: &Credentials,
+    folder: &Path,
+    calendar: &Calendar,
+) -> Result<Option<Identity>, TlsFault> {
+    let Some(client) = &tls.client else { return Ok(None) };
+    Ok(candidates(client, credentials, folder, calendar.now())?.into_iter().next())
 }
 
 fn options(
     config: &config::Uplink,
     credentials: &Credentials,
     folder: &Path,
-    clock: &Clock,
+    calendar: &Calendar,
     gateway: &Gateway,
 ) -> Result<Options, Fault> {
-    let calendar = Calendar::new(clock.clone());
-    let fault = |error: super::tls::TlsFault| Fault::Files(error.to_string());
+    let fault = |error: TlsFault| Fault::Files(error.to_string());
     let tls = match &config.transport {
         Transport::Plain => None,
         Transport::Tls(tls) => {
-            let client = tls.client.as_ref();
-            let found = client.map(|client| candidates(client, credentials, folder, calendar.now()));
-            let shown = found.transpose().map_err(fault)?.and_then(|found| found.into_iter().next());
-            Some(client_config(tls, shown, &calendar).map_err(fault)?)
+            let shown = shown(tls, credentials, folder, calendar).map_err(fault)?;
+            Some(client_config(tls, shown, calendar).map_err(fault)?)
         }
     };
     let login = match &config.login {
@@ -90,26 +110,29 @@ fn options(
         tls,
         login,
         keep_alive: config.keep_alive,
-        will: (gateway.topic(Leaf::State).to_string(), json(&State::LAST_WILL)),
+        will: None,
     })
 }
 
-async fn converse(options: Options, gateway: &Gateway) -> Result<Probed, Fault> {
-    let mut line: Line<()> = Line::open(options);
-    until(&mut line, |event| matches!(event, Event::Up(_)).then_some(())).await?;
+async fn converse(line: &mut Line<()>, gateway: &Gateway) -> Result<Probed, Fault> {
+    until(line, |event| matches!(event, Event::Up(_)).then_some(())).await?;
     line.subscribe(Topic::downlink_filters(gateway));
-    until(&mut line, |event| matches!(event, Event::Subscribed).then_some(())).await?;
+    until(line, |event| matches!(event, Event::Subscribed).then_some(())).await?;
     let stopped = json(&State { presence: Presence::Stopped, at: None });
-    match publish(&mut line, gateway.topic(Leaf::State).to_string(), stopped, true).await? {
+    match publish(line, gateway.topic(Leaf::State).to_string(), stopped, true).await? {
         Outcome::Taken | Outcome::Nobody => {}
         Outcome::NotAuthorised => return Err(Fault::PublishRefused),
         Outcome::Refused(reason) => return Err(Fault::NotTaken(reason)),
         Outcome::Unanswered => return Err(Fault::Closed),
     }
-    let strange = publish(&mut line, format!("vesi/1/{gateway}/probe"), Vec::new(), false).await;
-    let writes_anywhere = matches!(strange, Ok(Outcome::Taken | Outcome::Nobody));
-    line.close().await;
-    Ok(Probed { writes_anywhere })
+    match timeout(LINGER, until(line, |_| None::<()>)).await {
+        // Not every broker says why it hangs up.
+        Ok(Err(Fault::Twin | Fault::Closed)) => return Err(Fault::Twin),
+        Ok(Err(fault)) => return Err(fault),
+        Ok(Ok(())) | Err(_) => {}
+    }
+    let strange = publish(line, format!("vesi/1/{gateway}/probe"), Vec::new(), false).await;
+    Ok(Probed { writes_anywhere: matches!(strange, Ok(Outcome::Taken | Outcome::Nobody)) })
 }
 
 async fn publish(

@@ -144,7 +144,7 @@ impl Session {
             report: Report::default(),
             home: setup.home_assistant.clone().map(HomeAssistant::new),
             memory: Memory::default(),
-            jobs: Jobs::new(setup.collect_sockets.join("control.sock")),
+            jobs: Jobs::new(setup.between.join("deliver.sock")),
             renewal: Renewal::new(setup.deliver_dir.clone()),
             link: Link::default(),
             suspects: outbox::Suspects::default(),
@@ -163,6 +163,7 @@ impl Session {
         let shared = self.shared.clone();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.renewal.tidy();
         self.look();
         loop {
             let next = self.link.next.filter(|_| self.link.line.is_none());
@@ -221,7 +222,7 @@ impl Session {
             tls,
             login,
             keep_alive: config.keep_alive,
-            will: (self.topic(Leaf::State), json(&State::LAST_WILL)),
+            will: Some((self.topic(Leaf::State), json(&State::LAST_WILL))),
         })
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
@@ -91,14 +92,11 @@ pub(super) fn client_config(
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsFault::Unfit { key: "tls", why: error.to_string() })?
         .with_webpki_verifier(verifier);
-    let Some(Identity { chain, key, .. }) = identity else {
+    let Some(Identity { certified, .. }) = identity else {
         return Ok(Arc::new(builder.with_no_client_auth()));
     };
-    let config = builder.with_client_auth_cert(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => TlsFault::OtherKey,
-        error => TlsFault::Unfit { key: "tls.certificate", why: error.to_string() },
-    })?;
-    Ok(Arc::new(config))
+    let shown = Arc::new(SingleCertAndKey::from(certified));
+    Ok(Arc::new(builder.with_client_cert_resolver(shown)))
 }
 
 /// The certificates of the authorities; one that cannot be read in the system's long list is passed over.

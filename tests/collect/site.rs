@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vesigate::config::{Config, Credentials};
-use vesigate::halves::control::ask;
+use vesigate::halves::control::{AskError, ask};
 use vesigate::halves::questions::{KeysAdded, NewKey, OfCollect};
 use vesigate::halves::{Daemon, Fatal, collect};
 use vesigate::health::status::CollectStatus;
@@ -78,8 +78,14 @@ impl Site {
         let (config_sender, config) = watch::channel(Arc::new(config));
         let (stop, supervisor) = (CancellationToken::new(), Supervisor::new(1));
         let credentials = Credentials::default();
-        let daemon =
-            Daemon { world, config, credentials, reload: Arc::default(), supervisor, stop: stop.clone() };
+        let daemon = Daemon {
+            world,
+            config,
+            credentials,
+            reload: tokio::sync::mpsc::channel(1).0,
+            supervisor,
+            stop: stop.clone(),
+        };
         let mut task = tokio::spawn(collect::run(daemon));
         let mut hears = dongle.state();
         tokio::select! {
@@ -141,7 +147,22 @@ impl Site {
     }
 
     async fn ask<A: serde::de::DeserializeOwned>(&self, question: &OfCollect) -> A {
-        ask(&self.folder.path().join("run/collect/control.sock"), question).await.unwrap()
+        self.try_ask(question).await.unwrap()
+    }
+
+    pub(crate) async fn try_ask<A: serde::de::DeserializeOwned>(
+        &self,
+        question: &OfCollect,
+    ) -> Result<A, AskError> {
+        ask(&self.folder.path().join("run/collect/control.sock"), question).await
+    }
+
+    /// Over the other half's socket.
+    pub(crate) async fn ask_as_deliver<A: serde::de::DeserializeOwned>(
+        &self,
+        question: &impl serde::Serialize,
+    ) -> Result<A, AskError> {
+        ask(&self.folder.path().join("run/between/deliver.sock"), question).await
     }
 
     /// Stops in order and gives everything stored: events, then readings.

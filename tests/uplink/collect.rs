@@ -7,7 +7,7 @@ use messages::seal::{PublicKey, SecretKey};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use vesigate::halves::control::{Answer, listen};
-use vesigate::halves::questions::{InMemory, OfCollect};
+use vesigate::halves::questions::{ByDeliver, InMemory};
 use vesigate::health::status::CollectStatus;
 
 use crate::site::Site;
@@ -22,16 +22,16 @@ impl Collect {
     /// Listens where the gateway's uplink asks.
     pub fn listen(site: &Site) -> Self {
         let stop = CancellationToken::new();
-        let path = site.collect_sockets().join("control.sock");
-        let mut questions = listen::<OfCollect>(&path, stop.clone()).unwrap();
+        let path = site.between().join("deliver.sock");
+        let mut questions = listen::<ByDeliver>(&path, stop.clone()).unwrap();
         let memory = Arc::new(Mutex::new(Vec::new()));
         let (count, asked) = watch::channel(0);
         let (blocks, status) = (memory.clone(), status(site));
         tokio::spawn(async move {
             while let Some((question, answer)) = questions.recv().await {
                 let _ = answer.send(match question {
-                    OfCollect::Status => Answer::of(&status),
-                    OfCollect::InMemory => {
+                    ByDeliver::Status => Answer::of(&status),
+                    ByDeliver::InMemory => {
                         let blocks = Answer::of(&*blocks.lock().unwrap());
                         count.send_modify(|count| *count += 1);
                         blocks

@@ -16,7 +16,7 @@ fn what_is_stored_arrives_and_collect_is_told() {
         let scene = Scene::new();
         let mut portal = scene.portal().await;
         let mut site = scene.site();
-        let ear = Ear::open(&site.collect_sockets().join("nudge.sock")).unwrap();
+        let ear = Ear::open(&site.between().join("nudge.sock")).unwrap();
         let epoch = site.collect.epoch();
         site.readings(40);
         site.event();
@@ -139,7 +139,7 @@ fn a_portal_that_knows_other_content_makes_collect_begin_anew() {
         let scene = Scene::new();
         let portal = scene.portal().await;
         let mut site = scene.site();
-        let ear = Ear::open(&site.collect_sockets().join("nudge.sock")).unwrap();
+        let ear = Ear::open(&site.between().join("nudge.sock")).unwrap();
         let epoch = site.collect.epoch();
         site.readings(5);
         let running = site.start();

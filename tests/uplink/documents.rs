@@ -6,7 +6,8 @@ use messages::seal::{SealedBox, SecretKey};
 use messages::topic::Leaf;
 use tokio_util::sync::CancellationToken;
 use vesigate::halves::control::{Answer, listen};
-use vesigate::halves::questions::OfCollect;
+use vesigate::halves::questions::ByDeliver;
+use vesigate::store::DeliverStore;
 
 use crate::scene::{GATEWAY, Scene};
 use crate::site::{METER, Running, Site, meter};
@@ -84,27 +85,27 @@ fn documents_are_taken_by_version_and_deleted_by_the_list_only() {
     });
 }
 
+const ERASURE: &str = r#","requests":[{"id":"00000000000000000000000000000d02","expires":"2027-11-25T00:00:00Z","do":"erase","from":"2024-01-01T00:00:00Z","to":"2026-06-01T00:00:00Z"}]"#;
+
 #[test]
 fn keys_and_erasures_are_handed_to_collect_once() {
     with_mosquitto(async {
         let scene = Scene::new();
         let (portal, site) = (scene.portal().await, scene.site());
         let stop = CancellationToken::new();
-        let mut asked =
-            listen::<OfCollect>(&site.collect_sockets().join("control.sock"), stop.clone()).unwrap();
+        let mut asked = listen::<ByDeliver>(&site.between().join("deliver.sock"), stop.clone()).unwrap();
         let key = SealedBox::seal(&SecretKey::from_bytes([5; 32]).public(), &[6; 16], [8; 32]).unwrap();
-        let request = r#","requests":[{"id":"00000000000000000000000000000d02","expires":"2027-11-25T00:00:00Z","do":"erase","from":"2024-01-01T00:00:00Z","to":"2026-06-01T00:00:00Z"}]"#;
-        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, request, Some(key.clone()))).await;
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, ERASURE, Some(key.clone()))).await;
         let running = site.start();
         let (mut keys, mut erasures) = (0, 0);
         while keys == 0 || erasures == 0 {
             let (question, answer) = asked.recv().await.unwrap();
             match question {
-                OfCollect::MeterKey { meter: of, sealed } => {
+                ByDeliver::MeterKey { meter: of, sealed } => {
                     assert_eq!((of, sealed), (meter(), key.clone()));
                     keys += 1;
                 }
-                OfCollect::Erase { meter: of, .. } => {
+                ByDeliver::Erase { meter: of, .. } => {
                     assert_eq!(of, meter());
                     erasures += 1;
                 }
@@ -123,7 +124,7 @@ fn keys_and_erasures_are_handed_to_collect_once() {
         // In each turn keys and erasures are asked for before the status is.
         for _ in 0..2 {
             let (question, answer) = asked.recv().await.unwrap();
-            assert!(matches!(question, OfCollect::Status), "asked twice: {question:?}");
+            assert!(matches!(question, ByDeliver::Status), "asked twice: {question:?}");
             let _ = answer.send(Answer::Refused("not now".to_owned()));
         }
         assert!(
@@ -134,6 +135,65 @@ fn keys_and_erasures_are_handed_to_collect_once() {
                 .is_erased("00000000000000000000000000000d02".parse().unwrap())
                 .unwrap()
         );
+        running.stop().await;
+        stop.cancel();
+    });
+}
+
+#[test]
+fn what_another_store_lacks_is_asked_for_again() {
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let (portal, site) = (scene.portal().await, scene.site());
+        portal.say(GATEWAY, Leaf::GatewayConfig, list(5, &format!(r#""{METER}":2"#))).await;
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, "", None)).await;
+        let running = site.start();
+        in_force(&running, 2).await;
+        running.shared.signals.subscribe().wait_for(|signals| signals.settled).await.unwrap();
+
+        let empty = DeliverStore::in_memory(&site.path().join("elsewhere")).unwrap();
+        running.shared.store.replace(empty);
+        in_force(&running, 2).await;
+        running.until(|status| status.config.version == 5 && status.config.behind == 0).await;
+        running.shared.signals.subscribe().wait_for(|signals| signals.settled).await.unwrap();
+        running.stop().await;
+    });
+}
+
+#[test]
+fn what_collect_cannot_do_now_is_asked_for_until_it_is_done() {
+    with_mosquitto(async {
+        let scene = Scene::new();
+        let (portal, site) = (scene.portal().await, scene.site());
+        let stop = CancellationToken::new();
+        let mut asked = listen::<ByDeliver>(&site.between().join("deliver.sock"), stop.clone()).unwrap();
+        let key = SealedBox::seal(&SecretKey::from_bytes([5; 32]).public(), &[6; 16], [8; 32]).unwrap();
+        portal.say(GATEWAY, Leaf::Config(meter()), document(&site, 2, ERASURE, Some(key))).await;
+        let running = site.start();
+        let (mut keys, mut erasures) = (0, 0);
+        while keys < 3 || erasures < 3 {
+            let (question, answer) = asked.recv().await.unwrap();
+            let count = match question {
+                ByDeliver::MeterKey { .. } => &mut keys,
+                ByDeliver::Erase { .. } => &mut erasures,
+                _ => continue,
+            };
+            *count += 1;
+            let told = match *count {
+                1 => Answer::Later("the disk is full".to_owned()),
+                // It stops: there is no answer.
+                2 => continue,
+                _ => Answer::of(&()),
+            };
+            let _ = answer.send(told);
+        }
+        // Done, not failed: what is kept here is erased, too.
+        running.until(|status| status.streams[&messages::batch::Stream::Mails].head.number() >= 1).await;
+        let outcome =
+            running.shared.store.borrow().is_erased("00000000000000000000000000000d02".parse().unwrap());
+        assert!(outcome.unwrap());
+        assert_eq!(running.shared.store.borrow().handed(meter()).unwrap(), 2);
+        assert_eq!((keys, erasures), (3, 3));
         running.stop().await;
         stop.cancel();
     });

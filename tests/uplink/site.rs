@@ -54,8 +54,8 @@ impl Site {
         self.folder.path()
     }
 
-    pub fn collect_sockets(&self) -> PathBuf {
-        self.path().join("run/collect")
+    pub fn between(&self) -> PathBuf {
+        self.path().join("run/between")
     }
 
     /// Stores so many blocks of readings, one row each.

@@ -1,4 +1,8 @@
 //! How a gateway joins: HTTPS `POST /enrol` to the portal, once, with a token from the back office.
+//!
+//! Request and answer are JSON. Status 200: [`EnrolAnswer`]. 403: the token is unknown, used or expired. 429: too many
+//! attempts. A token is good for one key: the same token with the same key in its request, within the token's hour, gets
+//! the same answer again, since an answer may get lost on its way.
 
 use std::fmt;
 

@@ -22,9 +22,10 @@ pub const MAX_SEALED: usize = 256 * 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey(crypto_box::PublicKey);
 
-/// The secret key that belongs to it. Never printed, wiped when dropped.
+/// The secret key that belongs to it. Never printed. Wiped when dropped, and it stays in one place until then; what the
+/// library makes of it for one use is wiped after that use, but for what its functions leave on the stack.
 #[derive(Clone)]
-pub struct SecretKey(crypto_box::SecretKey);
+pub struct SecretKey(Box<Zeroizing<[u8; 32]>>);
 
 /// A sealed box, in Base64 on the wire.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,19 +35,29 @@ impl SecretKey {
     /// From 32 bytes: random ones for a new key, kept ones for an old.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(crypto_box::SecretKey::from_bytes(bytes))
+        Self(Box::new(Zeroizing::new(bytes)))
     }
 
     /// The 32 bytes, to be kept where only their owner can read.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.0.to_bytes())
+        Zeroizing::new(**self.0)
     }
 
     /// The public key.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.public_key())
+        PublicKey(self.with(crypto_box::SecretKey::public_key))
+    }
+
+    /// Lends it in the library's form, which wipes only one of its two copies when it is dropped.
+    fn with<T>(&self, use_it: impl FnOnce(&crypto_box::SecretKey) -> T) -> T {
+        let mut key = Box::new(crypto_box::SecretKey::from_bytes(**self.0));
+        let done = use_it(&key);
+        *key = crypto_box::SecretKey::from_bytes([0; 32]);
+        // Without a reader behind it the writing could be left out.
+        std::hint::black_box(&key);
+        done
     }
 }
 
@@ -94,7 +105,7 @@ impl SealedBox {
     /// # Errors
     /// It was sealed to another key, or altered.
     pub fn open(&self, key: &SecretKey) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        key.0.unseal(&self.0).map(Zeroizing::new).map_err(|_| SealError::NotOurs)
+        key.with(|key| key.unseal(&self.0)).map(Zeroizing::new).map_err(|_| SealError::NotOurs)
     }
 
     /// Seals a meter's key to collect's key, together with the meter's name: whoever carries boxes could otherwise exchange

@@ -42,8 +42,8 @@ pub struct Letter<'a> {
     pub kind: Kind,
     /// Which code; `None` in a test.
     pub code: Option<&'a Code>,
-    /// Which meter.
-    pub meter: MeterId,
+    /// Which meter; `None` in a test that is about none.
+    pub meter: Option<MeterId>,
     /// What people call its place.
     pub place: Option<&'a str>,
     /// The utility's number of its place.

@@ -15,7 +15,7 @@ fn letter<'a>(kind: Kind, language: Language, house: &'a House) -> Letter<'a> {
     Letter {
         kind,
         code: (!test).then_some(&Code::Leak),
-        meter: "KAM.76348799.1B.16".parse().unwrap(),
+        meter: Some("KAM.76348799.1B.16".parse().unwrap()),
         place: Some("Kuusikuja 5"),
         point: None,
         span: (!test).then_some(Span { from, to: if kind == Kind::Over { to } else { None } }),

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use messages::Time;
 use messages::config::{ContactKind, Language};
 use messages::reading::Code;
+use messages::{MeterId, Time};
 
 use super::{Kind, Letter, clean, link};
 
@@ -96,8 +96,8 @@ impl Words {
     pub(super) fn content(&self, letter: &Letter<'_>, zone: &TimeZone) -> Content {
         let place = letter.place.map(clean).filter(|place| !place.is_empty());
         let point = letter.point.map(clean).filter(|point| !point.is_empty());
-        let serial = letter.meter.serial();
-        let site = place.clone().unwrap_or_else(|| (self.meter_number)(serial));
+        let serial = letter.meter.as_ref().map(MeterId::serial);
+        let site = place.clone().or_else(|| serial.map(self.meter_number));
         let told = letter.code.map(|code| (self.code)(code));
         let (name, paragraphs, note) = match (letter.kind, &told) {
             (Kind::Test, _) | (_, None) => (self.test.0.to_owned(), vec![self.test.1.to_owned()], None),
@@ -114,7 +114,7 @@ impl Words {
         let mut facts = Vec::new();
         facts.extend(place.map(|place| (self.place, place)));
         facts.extend(point.map(|point| (self.point, point)));
-        facts.push((self.meter, serial.to_owned()));
+        facts.extend(serial.map(|serial| (self.meter, serial.to_owned())));
         if let Some(span) = letter.span {
             facts.push((self.since, (self.moment)(local(span.from, zone))));
             facts.extend(span.to.map(|to| (self.until, (self.moment)(local(to, zone)))));
@@ -131,7 +131,7 @@ impl Words {
         });
         Content {
             tag: self.tag,
-            subject: format!("{name} – {site}"),
+            subject: site.map_or_else(|| name.clone(), |site| format!("{name} – {site}")),
             heading: name,
             paragraphs,
             facts,

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use messages::Time;
@@ -10,12 +9,17 @@ use messages::batch::Epoch;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::place::{self, Access, Accounts};
+use crate::cli::common::new_file;
+
 /// The name of the entry that says what the others are.
 const MANIFEST: &str = "vesigate-backup.json";
 /// The version of this format.
 const FORMAT: u32 = 1;
 /// More than a manifest ever has.
 const MOST_MANIFEST: u64 = 1 << 20;
+/// More than a configuration may have.
+const MOST_CONFIG: u64 = 1 << 19;
 
 /// What a backup says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,6 +53,9 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
     /// Its SHA-256, in hexadecimal.
     pub(super) sha256: String,
+    /// Whose it was.
+    #[serde(default)]
+    pub(super) access: Option<Access>,
 }
 
 /// What a file is.
@@ -92,6 +99,20 @@ impl Kind {
             Self::Secret => "SECRET: a password or private key",
         }
     }
+
+    /// The most that a file of this kind ever allows.
+    pub(super) const fn widest(self) -> u32 {
+        match self {
+            Self::Config | Self::Named => 0o644,
+            Self::CollectStore | Self::Secret => 0o640,
+            Self::DeliverStore
+            | Self::Keyring
+            | Self::SealKey
+            | Self::CollectKey
+            | Self::DeliverKey
+            | Self::Certificate => 0o600,
+        }
+    }
 }
 
 /// A file to be packed.
@@ -104,26 +125,48 @@ pub(super) struct Source {
     pub(super) content: PathBuf,
 }
 
-/// Writes an archive for its owner only, whole or not at all.
-pub(super) fn pack(to: &Path, mut manifest: Manifest, sources: &[Source]) -> io::Result<Manifest> {
+/// Writes an archive for its owner only, whole or not at all. Everything is copied into `workshop` first and packed from
+/// there: what is written of a file meanwhile cannot come between its checksum and its content.
+pub(super) fn pack(
+    to: &Path,
+    workshop: &Path,
+    mut manifest: Manifest,
+    sources: &[Source],
+) -> Result<Manifest, String> {
     manifest.format = FORMAT;
+    let accounts = Accounts::read(Path::new("/"));
+    let mut copies = Vec::new();
     for (number, source) in sources.iter().enumerate() {
-        let (bytes, sha256) = sum(&source.content)?;
+        let failed = |error: io::Error| format!("{} cannot be copied: {error}", source.path.display());
         let file =
             source.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let name = format!("{number:02}-{file}");
-        manifest.files.push(Entry { name, kind: source.kind, path: source.path.clone(), bytes, sha256 });
+        let from = File::open(&source.content).map_err(failed)?;
+        if !from.metadata().map_err(failed)?.is_file() {
+            return Err(format!("{} is no file", source.path.display()));
+        }
+        let access = std::fs::metadata(&source.path).ok().map(|about| accounts.access(&about));
+        let copy = workshop.join(format!("packed-{number:02}"));
+        let mut out = new_file(&copy).map_err(failed)?;
+        let (bytes, sha256) = copy_summed(from, &mut out).map_err(failed)?;
+        let (kind, path) = (source.kind, source.path.clone());
+        manifest.files.push(Entry { name, kind, path, bytes, sha256, access });
+        copies.push(copy);
     }
+    let failed = |error: io::Error| format!("{} cannot be written: {error}", to.display());
     let part = beside(to, "part");
     let _ = std::fs::remove_file(&part);
-    let written = write(&part, &manifest, sources).and_then(|()| std::fs::hard_link(&part, to));
-    std::fs::remove_file(&part)?;
-    written.map(|()| manifest)
+    let written = write(&part, &manifest, &copies).and_then(|()| place::move_new(&part, to));
+    // The stick may be pulled out as soon as this ends.
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let written = written.and_then(|_| File::open(folder)?.sync_all());
+    let _ = std::fs::remove_file(&part);
+    written.map(|()| manifest).map_err(failed)
 }
 
-fn write(part: &Path, manifest: &Manifest, sources: &[Source]) -> io::Result<()> {
-    let file = File::options().write(true).create_new(true).mode(0o600).open(part)?;
-    let mut archive = tar::Builder::new(BufWriter::new(file));
+fn write(part: &Path, manifest: &Manifest, copies: &[PathBuf]) -> io::Result<()> {
+    let mut archive = tar::Builder::new(BufWriter::new(new_file(part)?));
     let header = |bytes: u64| {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o600);
@@ -133,8 +176,8 @@ fn write(part: &Path, manifest: &Manifest, sources: &[Source]) -> io::Result<()>
     };
     let json = serde_json::to_vec_pretty(manifest)?;
     archive.append_data(&mut header(len(&json)), MANIFEST, json.as_slice())?;
-    for (entry, source) in manifest.files.iter().zip(sources) {
-        let content = BufReader::new(File::open(&source.content)?).take(entry.bytes);
+    for (entry, copy) in manifest.files.iter().zip(copies) {
+        let content = BufReader::new(File::open(copy)?);
         archive.append_data(&mut header(entry.bytes), &entry.name, content)?;
     }
     let mut out = archive.into_inner()?;
@@ -145,9 +188,42 @@ fn write(part: &Path, manifest: &Manifest, sources: &[Source]) -> io::Result<()>
 /// Unpacks an archive into an empty folder, and checks every file of it. Nothing in the archive chooses where anything
 /// is written: files are numbered. Gives the manifest and the path of each of its files.
 pub(super) fn unpack(from: &Path, into: &Path) -> Result<(Manifest, Vec<PathBuf>), String> {
+    let mut files = Vec::new();
+    let manifest = read(from, |entry, content| {
+        let path = into.join(files.len().to_string());
+        let mut out = new_file(&path)?;
+        let sum = copy_summed(content.take(entry.bytes.saturating_add(1)), &mut out)?;
+        out.sync_all()?;
+        files.push(path);
+        Ok(Some(sum))
+    })?;
+    Ok((manifest, files))
+}
+
+/// The text of the configuration in an archive, read into memory only.
+pub(super) fn config(from: &Path) -> Result<Option<String>, String> {
+    let mut text = None;
+    read(from, |entry, content| {
+        if entry.kind != Kind::Config || text.is_some() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let sum = copy_summed(content.take(MOST_CONFIG), &mut bytes)?;
+        text = String::from_utf8(bytes).ok();
+        Ok(Some(sum))
+    })?;
+    Ok(text)
+}
+
+/// Goes through the files of an archive. `each` gives length and checksum of what it has read, or nothing if it has not.
+fn read(
+    from: &Path,
+    mut each: impl FnMut(&Entry, &mut dyn Read) -> io::Result<Option<(u64, String)>>,
+) -> Result<Manifest, String> {
     let wrong = |what: &str| format!("{} {what}", from.display());
     let unreadable = |error: io::Error| wrong(&format!("cannot be read: {error}"));
     let file = File::open(from).map_err(unreadable)?;
+    let all = file.metadata().map_err(unreadable)?.len();
     let mut archive = tar::Archive::new(BufReader::new(file));
     let mut entries = archive.entries().map_err(unreadable)?;
     let not_ours = || wrong("is not a backup of vesigate");
@@ -164,36 +240,38 @@ pub(super) fn unpack(from: &Path, into: &Path) -> Result<(Manifest, Vec<PathBuf>
             manifest.vesigate
         )));
     }
-    let mut files = Vec::new();
-    for (number, expected) in manifest.files.iter().enumerate() {
+    // What is packed takes its room in the archive: one that says otherwise wants to fill the disk.
+    let promised = manifest.files.iter().map(|entry| entry.bytes).fold(0, u64::saturating_add);
+    if promised > all {
+        return Err(wrong("is damaged: it is shorter than what it says is in it"));
+    }
+    for expected in &manifest.files {
         let cut = || wrong(&format!("is damaged: {} is missing or differs from its checksum", expected.name));
         let mut entry = entries.next().and_then(Result::ok).ok_or_else(cut)?;
         if entry.path().map_err(|_| cut())?.as_ref() != Path::new(&expected.name) {
             return Err(cut());
         }
-        let path = into.join(number.to_string());
-        let made = File::options().write(true).create_new(true).mode(0o600).open(&path);
-        let mut out = BufWriter::new(made.map_err(|error| format!("{}: {error}", path.display()))?);
-        let copied = io::copy(&mut entry.by_ref().take(expected.bytes.saturating_add(1)), &mut out);
-        let copied = copied.and_then(|bytes| out.flush().map(|()| bytes));
-        let copied = copied.map_err(|error| format!("{} cannot be unpacked: {error}", expected.name))?;
-        let (_, sha256) = sum(&path).map_err(unreadable)?;
-        if copied != expected.bytes || sha256 != expected.sha256 {
+        let read = each(expected, &mut entry)
+            .map_err(|error| format!("{} cannot be unpacked: {error}", expected.name))?;
+        if read.is_some_and(|(bytes, sha256)| bytes != expected.bytes || sha256 != expected.sha256) {
             return Err(cut());
         }
-        files.push(path);
     }
-    Ok((manifest, files))
+    Ok(manifest)
 }
 
-fn sum(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = BufReader::new(File::open(path)?);
+/// Copies, and gives length and checksum of what was copied.
+fn copy_summed(mut from: impl Read, to: &mut impl io::Write) -> io::Result<(u64, String)> {
     let mut hash = Sha256::new();
     let (mut bytes, mut buffer) = (0u64, vec![0; 1 << 16]);
     loop {
-        let read = file.read(&mut buffer)?;
+        let read = match from.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
         let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else { break };
         hash.update(part);
+        to.write_all(part)?;
         bytes = bytes.saturating_add(len(part));
     }
     let digits = hash.finalize().iter().fold(String::with_capacity(64), |mut digits, byte| {
@@ -238,7 +316,7 @@ mod tests {
         std::fs::write(&content, b"what is in it").unwrap();
         let source = Source { kind: Kind::Config, path: "/etc/../../x/vesigate.toml".into(), content };
         let to = folder.path().join("backup.tar");
-        pack(&to, manifest(), &[source]).unwrap();
+        pack(&to, folder.path(), manifest(), &[source]).unwrap();
         (folder, to)
     }
 
@@ -258,8 +336,11 @@ mod tests {
 
     #[test]
     fn a_backup_is_not_overwritten() {
-        let (_folder, backup) = packed();
-        assert_eq!(pack(&backup, manifest(), &[]).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let (folder, backup) = packed();
+        let before = std::fs::read(&backup).unwrap();
+        pack(&backup, folder.path(), manifest(), &[]).unwrap_err();
+        assert_eq!(std::fs::read(&backup).unwrap(), before);
+        assert!(!beside(&backup, "part").exists());
     }
 
     #[test]

@@ -4,20 +4,24 @@ mod archive;
 mod place;
 pub(super) mod restore;
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use messages::Time;
 use messages::batch::Epoch;
+use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use super::common::{Common, ask_collect, finish, now, open_store, print, print_json, size};
 use super::exit;
-use crate::config::{Config, SecretSource, Transport};
+use crate::config::{Config, Credentials, SecretSource, Transport};
 use crate::halves::questions::OfCollect;
 use crate::health::status::CollectStatus;
+use crate::keyring::{Keyring, OpenError, SealError, SealFault, SealKey};
 use crate::store::{CollectReader, DeliverReader, StoreError};
+use crate::world::random;
 
 use archive::{Kind, Manifest, Source};
 
@@ -75,10 +79,9 @@ impl Backup {
                 self.file.display()
             ));
         }
-        let workshop = Workshop::new(&archive::beside(&self.file, "copies"))?;
+        let workshop = Workshop::new(&config.gateway.data_dir)?;
         let (report, sources) = self.gather(&config, &workshop)?;
-        let manifest = archive::pack(&self.file, report.manifest, &sources)
-            .map_err(|error| format!("{} cannot be written: {error}", self.file.display()))?;
+        let manifest = archive::pack(&self.file, &workshop.0, report.manifest, &sources)?;
         let bytes = std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len());
         let report = Report { manifest, bytes, ..report };
         if self.with_seal_key {
@@ -101,7 +104,7 @@ impl Backup {
         let mut sources = Vec::new();
         let epochs = copy_stores(config, workshop, &mut sources)?;
         let mut left_out = Vec::new();
-        let mut take = |kind: Kind, path: &Path, needed: bool| match std::fs::File::open(path) {
+        let mut take = |kind: Kind, path: &Path, needed: bool| match File::open(path) {
             Ok(_) => {
                 sources.push(Source { kind, path: path.to_owned(), content: path.to_owned() });
                 Ok(())
@@ -120,8 +123,13 @@ impl Backup {
         for path in named(config) {
             take(Kind::Named, &path, true)?;
         }
+        let mut encrypted = None;
         if self.with_seal_key {
-            take(Kind::SealKey, &config.keys.seal_file, false)?;
+            match seal_that_opens(config)? {
+                Sealed::By(path) => take(Kind::SealKey, &path, true)?,
+                Sealed::ByNothing => {}
+                Sealed::ByService(path) => encrypted = Some(path),
+            }
             take(Kind::CollectKey, &place::collect_key(config), false)?;
             take(Kind::DeliverKey, &place::deliver_key(config), false)?;
             take(Kind::Certificate, &place::certificate(config), false)?;
@@ -132,12 +140,13 @@ impl Backup {
             left_out.extend(secrets(config).map(|path| format!("{}: a secret", path.display())));
         }
         let with_seal_key = sources.iter().any(|source| source.kind == Kind::SealKey);
-        if self.with_seal_key && !with_seal_key && config.keys.file.exists() {
+        if let Some(path) = encrypted {
             left_out.push(format!(
-                "the seal key: it is the credential {} of the service manager, not {}; `systemd-creds decrypt` takes it out",
-                config.keys.seal_credential,
-                config.keys.seal_file.display()
+                "the seal key: {} is encrypted for this machine; `systemd-creds decrypt` takes it out",
+                path.display()
             ));
+        } else if self.with_seal_key && !with_seal_key && config.keys.file.exists() {
+            return Err("the meter keys are sealed, and their seal key is nowhere on this machine".to_owned());
         }
         let running: Option<CollectStatus> = ask_collect(config, &OfCollect::Status).ok().flatten();
         let at: Time = running.and_then(|status| status.at).unwrap_or_else(now);
@@ -240,23 +249,76 @@ impl Report<'_> {
     }
 }
 
-/// A folder for copies, gone with all that is in it when it is dropped.
-#[derive(Debug)]
-struct Workshop(PathBuf);
+/// What the service seals meter keys with.
+#[derive(Debug, PartialEq, Eq)]
+enum Sealed {
+    /// A file that can be read here.
+    By(PathBuf),
+    /// A credential that only the service manager can decrypt.
+    ByService(PathBuf),
+    /// There is no seal key yet.
+    ByNothing,
+}
 
-impl Workshop {
-    fn new(path: &Path) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("{} cannot be made: {error}", path.display());
-        if path.exists() {
+impl Sealed {
+    /// On the machine whose files lie below `root`.
+    fn of(config: &Config, root: &Path) -> Result<Self, String> {
+        match config.keys.seal_place(&credentials(), root) {
+            Ok(Some(path)) => Ok(Self::By(path)),
+            Ok(None) => Ok(Self::ByNothing),
+            Err(SealError { path, why: SealFault::Encrypted }) => Ok(Self::ByService(path)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// The same, and checked that it opens the meter keys.
+fn seal_that_opens(config: &Config) -> Result<Sealed, String> {
+    let sealed = Sealed::of(config, Path::new("/"))?;
+    if let Sealed::By(path) = &sealed {
+        let seal = SealKey::read(path).map_err(|error| error.to_string())?;
+        if let Err(error @ OpenError::WrongSeal) = Keyring::open(&config.keys.file, &seal) {
             return Err(format!(
-                "{} is there already, from a run that was cut short: remove it",
-                path.display()
+                "{} does not open the meter keys: {} {error}",
+                path.display(),
+                config.keys.file.display()
             ));
         }
+    }
+    Ok(sealed)
+}
+
+fn credentials() -> Credentials {
+    Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from))
+}
+
+/// A folder for copies, gone with all that is in it when it is dropped. It is locked as long as it is in use, so that the
+/// next one clears away what a killed run left.
+#[derive(Debug)]
+struct Workshop(PathBuf, #[expect(dead_code, reason = "held for its lock")] File);
+
+const WORKSHOP: &str = ".vesigate-work-";
+
+impl Workshop {
+    /// In this folder, or where it is to be made.
+    fn new(near: &Path) -> Result<Self, String> {
+        let folder = near.ancestors().find(|folder| folder.is_dir()).unwrap_or_else(|| Path::new("/"));
+        sweep(folder);
+        let path = folder.join(format!("{WORKSHOP}{:016x}", u64::from_le_bytes(random())));
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(path).map_err(failed)?;
-        Ok(Self(path.to_owned()))
+        let made = builder.create(&path).and_then(|()| {
+            let lock = File::open(&path)?;
+            flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+            Ok(lock)
+        });
+        match made {
+            Ok(lock) => Ok(Self(path, lock)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(format!("{} may not be written by this user: run it with sudo", folder.display()))
+            }
+            Err(error) => Err(format!("{} cannot be made: {error}", path.display())),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -264,8 +326,56 @@ impl Workshop {
     }
 }
 
+fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(WORKSHOP);
+        let folder = ours && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let Some(lock) = folder.then(|| File::open(entry.path()).ok()).flatten() else { continue };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 impl Drop for Workshop {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workshop_is_private_and_what_a_killed_run_left_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join(format!("{WORKSHOP}0"));
+        std::fs::create_dir(&left).unwrap();
+        std::fs::write(left.join("collect.db"), "x").unwrap();
+        let first = Workshop::new(folder.path()).unwrap();
+        assert!(!left.exists());
+        let second = Workshop::new(&folder.path().join("not/there/yet")).unwrap();
+        assert!(first.0.is_dir(), "it is in use");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&second.0).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700);
+        drop((first, second));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_seal_key_that_is_taken_along_is_one_that_opens_the_meter_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys");
+        let mut config = Config::default();
+        config.keys.file = keys.join("keyring");
+        config.keys.seal_file = keys.join("seal");
+        let seal = SealKey::read_or_create(&config.keys.seal_file).unwrap();
+        Keyring::new().save(&config.keys.file, &seal).unwrap();
+        assert_eq!(seal_that_opens(&config), Ok(Sealed::By(config.keys.seal_file.clone())));
+        std::fs::remove_file(&config.keys.seal_file).unwrap();
+        SealKey::read_or_create(&config.keys.seal_file).unwrap();
+        assert!(seal_that_opens(&config).unwrap_err().contains("does not open the meter keys"));
     }
 }

@@ -1,11 +1,12 @@
 //! `vesigate diagnose`: a bundle for whoever helps, without keys and personal data.
 
 mod mask;
+mod settings;
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,8 +16,10 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::common::{Common, ask_collect, ask_deliver, finish, now, print, print_json, size};
-use super::{exit, known};
+use super::common::{
+    Common, ask_collect, ask_deliver, finish, new_file, not_made, now, print, print_json, size,
+};
+use super::exit;
 use crate::config::Config;
 use crate::halves::questions::{OfCollect, OfDeliver};
 
@@ -91,12 +94,7 @@ impl Diagnose {
             let _ = writeln!(readme, "{:<14} {}", part.name, part.about);
         }
         parts.insert(0, Part { name: "README", about: "this list", text: readme });
-        write(&file, &parts, at.unix().unsigned_abs()).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                format!("{} is there already: remove it, or write another name", file.display())
-            }
-            _ => format!("{} cannot be written: {error}", file.display()),
-        })?;
+        write(&file, &parts, at.unix().unsigned_abs()).map_err(|error| not_made(&file, &error))?;
         let bytes = fs::metadata(&file).map_or(0, |metadata| metadata.len());
         let listed = |part: &Part| Listed { name: part.name, about: part.about, bytes: part.text.len() };
         let report = Report { file: &file, bytes, parts: parts.iter().map(listed).collect() };
@@ -112,8 +110,8 @@ impl Diagnose {
         // A configuration that is wrong is a reason to ask for help.
         let loaded = super::load(&self.common.config);
         let config = loaded.as_ref().ok();
-        let mask = Mask::new(names(config));
-        let text = fs::read_to_string(&self.common.config);
+        let text = fs::read(&self.common.config).map(|text| String::from_utf8_lossy(&text).into_owned());
+        let mask = Mask::new(names(config, text.as_deref().unwrap_or_default()));
         let default = Config::default();
         let of = config.unwrap_or(&default);
         let masked = |text: String| mask.text(&text);
@@ -122,8 +120,10 @@ impl Diagnose {
             Part {
                 name: "config.toml",
                 about: "the configuration: comments and texts that may be secret are left out",
-                text: text
-                    .map_or_else(|error| format!("cannot be read: {error}\n"), |text| mask::config(&text)),
+                text: text.map_or_else(
+                    |error| format!("cannot be read: {error}\n"),
+                    |text| settings::config(&text, &mask),
+                ),
             },
             Part {
                 name: "problems.txt",
@@ -143,13 +143,13 @@ impl Diagnose {
     }
 }
 
-/// Names of people and places that the configuration and the meter list hold.
-fn names(config: Option<&Config>) -> Vec<String> {
-    let Some(config) = config else { return Vec::new() };
-    let list = known::meter_list(config).unwrap_or_default();
-    let of_meters = list.iter().flat_map(|(_, listed)| [&listed.name, &listed.metering_point]);
-    let mut names: Vec<String> = of_meters.flatten().map(ToString::to_string).collect();
-    names.extend(config.contacts.iter().map(|contact| contact.name.to_string()));
+/// Names of people, places and machines that the configuration and the meter list hold, and this machine's own. They are
+/// read as text: a file that is wrong is a reason to ask for help.
+fn names(config: Option<&Config>, text: &str) -> Vec<String> {
+    let mut names = settings::names(text);
+    let list = config.and_then(|config| config.meter_list.clone()).or_else(|| settings::list_file(text));
+    names.extend(list.iter().flat_map(|list| settings::names_in_list(list)));
+    names.extend(fs::read_to_string("/proc/sys/kernel/hostname"));
     names
 }
 
@@ -157,7 +157,7 @@ fn pretty(answer: Result<Option<Value>, String>, mask: &Mask) -> String {
     let value = match answer {
         Ok(Some(value)) => mask.json(value),
         Ok(None) => Value::String("it does not run".to_owned()),
-        Err(reason) => Value::String(reason),
+        Err(reason) => Value::String(mask.text(&reason)),
     };
     serde_json::to_string_pretty(&value).unwrap_or_default() + "\n"
 }
@@ -187,7 +187,7 @@ fn system() -> String {
     let _ = writeln!(text, "machine: {}", read("/proc/device-tree/model"));
     let _ = writeln!(text, "uptime: {} s", read("/proc/uptime").split('.').next().unwrap_or_default());
     let _ = writeln!(text, "load: {}", read("/proc/loadavg"));
-    let _ = writeln!(text, "{}", lines(read("/proc/meminfo"), &["MemTotal", "MemAvailable", "SwapTotal"]));
+    let _ = writeln!(text, "{}", memory(&read("/proc/meminfo")));
     let _ = writeln!(
         text,
         "clock: {}, synchronised: {}",
@@ -197,6 +197,17 @@ fn system() -> String {
     let _ = writeln!(text, "temperature: {}", read("/sys/class/thermal/thermal_zone0/temp"));
     let _ = writeln!(text, "throttled: {}", read("/sys/devices/platform/soc/soc:firmware/get_throttled"));
     text
+}
+
+/// The lines that matter, rounded: eight digits would be masked as a meter's number.
+fn memory(meminfo: &str) -> String {
+    let rounded = |line: &str| {
+        let (name, rest) = line.split_once(':')?;
+        let kilobytes: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        let wanted = matches!(name, "MemTotal" | "MemAvailable" | "SwapTotal");
+        wanted.then(|| format!("{name}: {}", size(kilobytes.saturating_mul(1024))))
+    };
+    meminfo.lines().filter_map(rounded).collect::<Vec<_>>().join("\n")
 }
 
 fn receivers() -> String {
@@ -284,6 +295,7 @@ fn log(lines: u32) -> String {
     let output = Command::new("journalctl")
         .args([
             "--no-pager",
+            "--no-hostname",
             "-o",
             "short-iso",
             "-u",
@@ -304,7 +316,7 @@ fn log(lines: u32) -> String {
 
 /// For its owner only.
 fn write(file: &Path, parts: &[Part], at: u64) -> io::Result<()> {
-    let out = File::options().write(true).create_new(true).mode(0o600).open(file)?;
+    let out = new_file(file)?;
     let mut archive = tar::Builder::new(GzEncoder::new(out, Compression::default()));
     for part in parts {
         let mut header = tar::Header::new_gnu();
@@ -330,5 +342,23 @@ impl Report<'_> {
         }
         text.push_str("Look through it before you send it: tar xzOf FILE | less\n");
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_much_memory_there_is_is_not_taken_for_a_meter() {
+        let shown = memory("MemTotal:       16384000 kB\nMemFree: 1 kB\nSwapTotal:             0 kB\n");
+        assert_eq!(Mask::new([]).text(&shown), "MemTotal: 16 GB\nSwapTotal: 0 B");
+    }
+
+    #[test]
+    fn the_reason_why_a_half_does_not_answer_is_masked_as_its_answer_is() {
+        let mask = Mask::new(["Kuja 1".to_owned()]);
+        let reason = "no answer for KUJA 1 from 192.168.1.7";
+        assert_eq!(pretty(Err(reason.to_owned()), &mask), "\"no answer for <name> from <address>\"\n");
     }
 }

@@ -5,16 +5,15 @@
 mod stored;
 mod writing;
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use messages::Time;
 
-use self::stored::{Index, Wanted, events};
+use self::stored::{Index, Unread, Wanted, events};
 use self::writing::{EPISODES_HEAD, READINGS_HEAD, Writing, Written};
-use super::common::{Zone, finish, open_store};
+use super::common::{Zone, finish, new_file, not_made, open_store};
 use super::exit;
 use super::known::{self, Names};
 use crate::config::Config;
@@ -127,9 +126,17 @@ impl Export {
             let text = serde_json::to_string(&written).map_err(|error| error.to_string())?;
             let _ = writeln!(io::stderr(), "{text}");
         } else if self.file.is_some() {
-            let Written { rows, episodes, other } = written;
+            let Written { rows, episodes, other, .. } = written;
             let _ =
                 writeln!(io::stderr(), "{rows} hours, {episodes} episodes, {other} other records written");
+        }
+        if !self.json && (written.unread_blocks, written.unread_records) != (0, 0) {
+            let _ = writeln!(
+                io::stderr(),
+                "vesigate export: {} blocks and {} other records of the store could not be read, and are not in it",
+                written.unread_blocks,
+                written.unread_records
+            );
         }
         let nothing = written.rows + written.episodes + written.other == 0;
         Ok(if nothing { exit::REFUSED } else { exit::OK })
@@ -137,13 +144,8 @@ impl Export {
 
     fn out(&self) -> Result<(Box<dyn Write>, Option<&Path>), String> {
         let Some(path) = &self.file else { return Ok((Box::new(BufWriter::new(io::stdout().lock())), None)) };
-        match File::create_new(path) {
-            Ok(file) => Ok((Box::new(BufWriter::new(file)), Some(path))),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(format!("{} is there already: remove it, or write another name", path.display()))
-            }
-            Err(error) => Err(format!("{} cannot be written: {error}", path.display())),
-        }
+        let file = new_file(path).map_err(|error| not_made(path, &error))?;
+        Ok((Box::new(BufWriter::new(file)), Some(path)))
     }
 
     fn write(
@@ -154,9 +156,11 @@ impl Export {
         writing: &mut Writing<'_>,
     ) -> Result<(), Failure> {
         let zone = Zone::of(config);
+        let _moment = reader.hold()?;
         let (from, to) = (moment(&zone, self.from.as_deref())?, moment(&zone, self.to.as_deref())?);
         let mut progress = Progress::new(self.file.is_some());
         let index = Index::of(reader, &mut progress)?;
+        let mut unread = index.unread;
         let names = Names::new(writing.list, index.meters.iter().copied());
         let meter =
             self.meter.as_deref().map(|text| names.find(text)).transpose().map_err(Failure::Reason)?;
@@ -169,8 +173,11 @@ impl Export {
             if what == What::Episodes {
                 writing.head(EPISODES_HEAD)?;
             }
-            events(reader, wanted, what, writing)?;
+            let Unread { blocks, records } = events(reader, wanted, what, writing)?;
+            unread.blocks = unread.blocks.saturating_add(blocks);
+            unread.records = unread.records.saturating_add(records);
         }
+        writing.unread(unread);
         progress.end();
         Ok(())
     }

@@ -7,8 +7,10 @@ use messages::reading::HourRow;
 use messages::{MeterId, Time};
 use serde::Serialize;
 
+use super::stored::Unread;
 use super::{Failure, Format, known};
 use crate::config::MeterList;
+use crate::scan::report::harmless;
 
 /// How much was written.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -16,6 +18,9 @@ pub(super) struct Written {
     pub(super) rows: u64,
     pub(super) episodes: u64,
     pub(super) other: u64,
+    /// What was there and could not be read.
+    pub(super) unread_blocks: u64,
+    pub(super) unread_records: u64,
 }
 
 pub(super) const READINGS_HEAD: &[&str] = &[
@@ -117,6 +122,17 @@ impl<'a> Writing<'a> {
         self.json(kind, record)
     }
 
+    /// A record as it came.
+    pub(super) fn raw(&mut self, json: &str) -> Result<(), Failure> {
+        self.written.other += 1;
+        // One to a line: the ends of lines in JSON are space.
+        Ok(writeln!(self.out, "{}", json.replace(['\n', '\r'], " "))?)
+    }
+
+    pub(super) const fn unread(&mut self, unread: Unread) {
+        (self.written.unread_blocks, self.written.unread_records) = (unread.blocks, unread.records);
+    }
+
     fn who(&self, meter: MeterId) -> [String; 3] {
         let listed = known::address(meter).and_then(|meter| self.list.get(meter));
         let text = |text: Option<&Option<Box<str>>>| {
@@ -124,8 +140,8 @@ impl<'a> Writing<'a> {
         };
         [
             meter.to_string(),
-            text(listed.map(|listed| &listed.name)),
-            text(listed.map(|listed| &listed.metering_point)),
+            harmless(&text(listed.map(|listed| &listed.name))),
+            harmless(&text(listed.map(|listed| &listed.metering_point))),
         ]
     }
 

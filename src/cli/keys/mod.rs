@@ -2,7 +2,6 @@
 
 mod import;
 mod place;
-mod prompt;
 mod seal;
 mod source;
 mod test;
@@ -13,10 +12,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use wmbus::Key;
 
+use super::prompt;
 use super::{exit, harden};
 use crate::config::Config;
 use crate::halves::questions::{KeyMark, KeysAdded};
-use crate::keyring::{KeyTable, MeterKey, Selector, parse_key};
+use crate::keyring::import::Fault;
+use crate::keyring::{KeyTable, MAX_KEYS, MeterKey, Selector, parse_key};
 use place::Place;
 
 /// Import, add, list, test, remove and seal meter keys.
@@ -136,8 +137,12 @@ impl Add {
 /// The rows of a file that can be read, and how many cannot; those are named.
 fn read_table(file: &Path) -> Result<(Vec<MeterKey>, usize), String> {
     let table = KeyTable::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let (mut keys, mut refused) = (Vec::new(), 0usize);
+    // Reserved at once: a list that grew would leave copies of keys behind.
+    let (mut keys, mut refused) = (Vec::with_capacity(table.most_rows()), 0usize);
     for row in table.entries() {
+        if keys.len().saturating_add(refused) >= MAX_KEYS {
+            return Err(format!("{} {}; no key was added", file.display(), Fault::TooManyKeys));
+        }
         match row {
             Ok((_, entry)) => keys.push(entry),
             Err(problem) => {

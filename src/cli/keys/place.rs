@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::config::{Config, Credentials};
-use crate::halves::control::{AskError, ask};
+use crate::config::{Config, Credentials, Keys};
+use crate::halves::control::{AskError, ask, is_there};
 use crate::halves::questions::{KEYS_AT_ONCE, KeyMark, KeysAdded, NewKey, OfCollect};
 use crate::keyring::trial::KeyTest;
-use crate::keyring::{Inserted, Keyring, MeterKey, SealKey, Selector};
+use crate::keyring::{Inserted, Keyring, MeterKey, SealError, SealKey, Selector, lock, make_folder};
 use crate::world::random;
 
 /// Where keys are read and changed.
@@ -23,7 +23,7 @@ pub(super) enum Place {
 impl Place {
     /// With the running half if it runs, else in the file.
     pub(super) fn find(config: &Config) -> Result<Self, String> {
-        let line = Line::to(config)?;
+        let line = Line::to(socket(config))?;
         match line.try_ask::<Vec<Inserted>>(&OfCollect::KeysCompare { keys: Vec::new() })? {
             Some(_) => Ok(Self::Running(line)),
             None => Ring::open(config).map(|ring| Self::File(Box::new(ring))).map_err(|error| {
@@ -73,49 +73,79 @@ impl Place {
 
     /// Adds all of them or none.
     pub(super) fn add(&mut self, new: &[&MeterKey]) -> Result<KeysAdded, String> {
-        match self {
-            Self::File(ring) => {
-                let mut added = KeysAdded::default();
-                for entry in new {
-                    added.count(ring.keys.put(entry).map_err(|full| full.to_string())?);
-                }
-                ring.save()?;
-                Ok(added)
+        let in_file = self.change_file(|keys| {
+            let mut added = KeysAdded::default();
+            for entry in new {
+                added.count(keys.put(entry).map_err(|full| format!("{full}; no key was added"))?);
             }
-            Self::Running(line) if new.len() <= KEYS_AT_ONCE => {
-                line.ask(&OfCollect::KeysAdd { keys: new.iter().map(|entry| NewKey::of(entry)).collect() })
-            }
-            Self::Running(line) => {
-                let import = u64::from_le_bytes(random());
-                let mut progress = Progress::new("importing", new.len());
-                for some in new.chunks(KEYS_AT_ONCE) {
-                    let keys = some.iter().map(|entry| NewKey::of(entry)).collect();
-                    progress.at(line.ask(&OfCollect::KeysStage { import, keys })?);
-                }
-                line.ask(&OfCollect::KeysApply { import, count: new.len() })
-            }
+            Ok(added)
+        });
+        let line = match in_file? {
+            Change::Done(added) => return Ok(added),
+            Change::ByThis(line) => line,
+        };
+        let keys = |some: &[&MeterKey]| some.iter().map(|entry| NewKey::of(entry)).collect();
+        if new.len() <= KEYS_AT_ONCE {
+            return line.change(&OfCollect::KeysAdd { keys: keys(new) });
         }
+        let import = u64::from_le_bytes(random());
+        let mut progress = Progress::new("importing", new.len());
+        for some in new.chunks(KEYS_AT_ONCE) {
+            progress.at(line.ask(&OfCollect::KeysStage { import, keys: keys(some) })?);
+        }
+        line.change(&OfCollect::KeysApply { import, count: new.len() })
     }
 
     /// Removes all of them or none.
     pub(super) fn remove(&mut self, meters: &[Selector]) -> Result<(), String> {
-        match self {
-            Self::File(ring) => {
-                for meter in meters {
-                    if !ring.keys.remove(*meter) {
-                        return Err(format!(
-                            "there is no key under the name {meter} (\"vesigate keys list\" shows the names); no key was removed"
-                        ));
-                    }
+        let in_file = self.change_file(|keys| {
+            for meter in meters {
+                if !keys.remove(*meter) {
+                    return Err(format!(
+                        "there is no key under the name {meter} (\"vesigate keys list\" shows the names); no key was removed"
+                    ));
                 }
-                ring.save()
             }
-            Self::Running(line) => {
+            Ok(())
+        });
+        match in_file? {
+            Change::Done(()) => Ok(()),
+            Change::ByThis(line) => {
                 let meters = meters.iter().map(ToString::to_string).collect();
-                line.ask::<usize>(&OfCollect::KeysRemove { meters }).map(|_| ())
+                line.change::<usize>(&OfCollect::KeysRemove { meters }).map(|_| ())
             }
         }
     }
+
+    /// Changes the file if the half does not run. It may have been started since it was looked for; then it is the one
+    /// to be asked.
+    fn change_file<T>(
+        &mut self,
+        change: impl FnOnce(&mut Keyring) -> Result<T, String>,
+    ) -> Result<Change<'_, T>, String> {
+        if let Self::File(ring) = self {
+            if let Some(done) = ring.change(change)? {
+                return Ok(Change::Done(done));
+            }
+            *self = Self::Running(Line::to(ring.socket.clone())?);
+        }
+        match self {
+            Self::Running(line) => Ok(Change::ByThis(line)),
+            Self::File(_) => Err("the gateway was started meanwhile: try again".to_owned()),
+        }
+    }
+}
+
+/// Who makes a change.
+enum Change<'a, T> {
+    /// It is made, in the file.
+    Done(T),
+    /// The running half is to be asked.
+    ByThis(&'a Line),
+}
+
+fn socket(config: &Config) -> PathBuf {
+    config.status.collect_sockets().join("control.sock")
 }
 
 /// The line to the running half.
@@ -125,19 +155,35 @@ pub(super) struct Line {
 }
 
 impl Line {
-    fn to(config: &Config) -> Result<Self, String> {
+    fn to(socket: PathBuf) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        Ok(Self { socket: config.status.collect_sockets().join("control.sock"), runtime })
+        Ok(Self { socket, runtime })
     }
 
     /// The answer; `None` if the half does not run.
     fn try_ask<A: DeserializeOwned>(&self, question: &OfCollect) -> Result<Option<A>, String> {
         match self.runtime.block_on(ask(&self.socket, question)) {
             Ok(answer) => Ok(Some(answer)),
-            Err(AskError::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)) => Ok(None),
+            Err(error) if error.says_it_does_not_run() => Ok(None),
             Err(error @ AskError::Refused(_)) => Err(error.to_string()),
             Err(error) => Err(format!("the gateway runs, but {error}")),
+        }
+    }
+
+    /// The same for what changes something: without an answer it is not known whether it does.
+    fn change<A: DeserializeOwned>(&self, question: &OfCollect) -> Result<A, String> {
+        match self.runtime.block_on(ask(&self.socket, question)) {
+            Ok(answer) => Ok(answer),
+            Err(error) if error.says_it_does_not_run() => {
+                Err("the gateway has stopped meanwhile; no key was changed: try again".to_owned())
+            }
+            Err(error @ (AskError::Refused(_) | AskError::Io(io::ErrorKind::PermissionDenied))) => {
+                Err(error.to_string())
+            }
+            Err(error) => Err(format!(
+                "the gateway runs, but {error}: what you asked for may have been done all the same; look with \"vesigate keys list\", and try again if not"
+            )),
         }
     }
 
@@ -153,31 +199,63 @@ impl Line {
 
 /// The keyring's file and what opens it.
 pub(super) struct Ring {
+    /// As they were when it was looked.
     pub(super) keys: Keyring,
-    path: PathBuf,
-    seal: SealKey,
+    config: Keys,
+    credentials: Credentials,
+    socket: PathBuf,
 }
 
 impl Ring {
+    /// Only looks: nothing is made or written.
     fn open(config: &Config) -> Result<Self, String> {
         let credentials = Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+        let (config, socket) = (config.keys.clone(), socket(config));
         let seal =
-            config.keys.seal_by_hand(&credentials, Path::new("/")).map_err(|error| error.to_string())?;
-        let path = config.keys.file.clone();
-        let keys = Keyring::open(&path, &seal).map_err(|error| format!("{} {error}", path.display()))?;
-        for damage in keys.damaged() {
-            let _ = writeln!(io::stderr(), "vesigate keys: {}: {damage}", path.display());
+            config.kept_seal_by_hand(&credentials, Path::new("/")).map_err(|error| error.to_string())?;
+        let keys = seal.map_or_else(|| Ok(Keyring::new()), |seal| load(&config.file, &seal))?;
+        for damage in keys.damaged().iter().take(MOST_DAMAGES) {
+            let _ = writeln!(io::stderr(), "vesigate keys: {}: {damage}", config.file.display());
         }
-        Ok(Self { keys, path, seal })
+        if let more @ 1.. = keys.damaged().len().saturating_sub(MOST_DAMAGES) {
+            let _ = writeln!(io::stderr(), "vesigate keys: and {more} more");
+        }
+        Ok(Self { keys, config, credentials, socket })
     }
 
-    fn save(&self) -> Result<(), String> {
-        let failed = |error: io::Error| {
-            format!("{} cannot be written: {error}; no key was changed", self.path.display())
-        };
-        self.keys.save(&self.path, &self.seal).map_err(failed)
+    /// Changes the file as it is now, whoever has changed it since it was looked at; `None` if the half runs, which then
+    /// is the one to change it.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut Keyring) -> Result<T, String>,
+    ) -> Result<Option<T>, String> {
+        let path = &self.config.file;
+        let failed =
+            |error: io::Error| format!("{} cannot be written: {error}; no key was changed", path.display());
+        make_folder(path).map_err(failed)?;
+        let _lock = lock(path).map_err(failed)?;
+        // The half opens its socket before it loads the file, which it does under the lock.
+        if is_there(&self.socket) {
+            return Ok(None);
+        }
+        let wrong = |error: SealError| error.to_string();
+        let stores = Path::new("/");
+        let kept = self.config.kept_seal_by_hand(&self.credentials, stores).map_err(wrong)?;
+        let mut keys = kept.map_or_else(|| Ok(Keyring::new()), |seal| load(path, &seal))?;
+        let done = change(&mut keys)?;
+        let seal = self.config.seal_by_hand(&self.credentials, stores).map_err(wrong)?;
+        keys.save(path, &seal).map_err(|error| format!("{} {error}", path.display()))?;
+        self.keys = keys;
+        Ok(Some(done))
     }
 }
+
+fn load(path: &Path, seal: &SealKey) -> Result<Keyring, String> {
+    Keyring::open(path, seal).map_err(|error| format!("{} {error}", path.display()))
+}
+
+/// So many damaged entries are named.
+const MOST_DAMAGES: usize = 20;
 
 /// Tells on a terminal how far a long piece of work is.
 struct Progress {

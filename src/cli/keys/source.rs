@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::prompt;
+use crate::cli::prompt;
 use crate::config::{Credentials, SecretSource};
 use crate::keyring::import::{Fault, KeyFile, Loaded, Password};
 

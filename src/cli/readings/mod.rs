@@ -11,7 +11,8 @@ use messages::{Hour, MeterId, Time};
 use serde::Serialize;
 
 use super::common::{
-    Colour, Common, Table, Zone, ask_collect, before, finish, now, open_store, print, print_json, span,
+    Colour, Common, Table, Zone, ask_collect, before, finish, now, open_store, print, print_json, printable,
+    span,
 };
 use super::exit;
 use super::known::{self, Names};
@@ -19,7 +20,7 @@ use crate::collector::checkpoint::read_meters;
 use crate::config::Config;
 use crate::halves::questions::OfCollect;
 use crate::health::status::CollectStatus;
-use crate::store::{CollectReader, Part, StoreError};
+use crate::store::{Block, CollectReader, Part, StoreError};
 
 use hours::HourLine;
 
@@ -53,9 +54,6 @@ Examples:
   vesigate readings MP-7 --json | jq '.hours[] | .consumption'
 
 Exit codes: 0 there are readings, 1 there are none in these hours, 2 it could not run";
-
-/// Rows from so long before the first hour serve as neighbours.
-const MARGIN: i64 = 6 * 3600;
 
 /// In so many of the newest blocks meters are looked for that the collector no longer remembers.
 const NEWEST: usize = 48;
@@ -106,7 +104,8 @@ impl Readings {
         let known = remembered(reader).map_err(store)?;
         let names = Names::new(&list, known);
         let meter = names.find(&self.meter)?;
-        let rows = rows(reader, meter, before(from, MARGIN)).map_err(store)?;
+        let blocks = reader.newest_first(Stream::Readings);
+        let rows = rows(blocks, meter, from, self.register.as_ref()).map_err(store)?;
         let register = hours::role(&rows, self.register.as_ref());
         if let (Some(wanted), None, false) = (&self.register, &register, rows.is_empty()) {
             let there: BTreeSet<&str> =
@@ -130,31 +129,48 @@ impl Readings {
     }
 }
 
-/// The rows of a meter from `since` on, joined.
-fn rows(reader: &CollectReader, meter: MeterId, since: Time) -> Result<BTreeMap<Hour, HourRow>, StoreError> {
+/// The rows of a meter from `from` on, joined, and those before it back to the nearest register that was taken by then: it
+/// serves as neighbour, however long ago it was, so that an hour has the same consumption in every table.
+fn rows(
+    newest_first: impl Iterator<Item = Result<Block, StoreError>>,
+    meter: MeterId,
+    from: Time,
+    register: Option<&Role>,
+) -> Result<BTreeMap<Hour, HourRow>, StoreError> {
     let mut rows: BTreeMap<Hour, HourRow> = BTreeMap::new();
-    for block in reader.newest_first(Stream::Readings) {
+    let mut neighbour: Option<Time> = None;
+    for block in newest_first {
         let block = block?;
-        // A row is stored after its hour, but for an orderly stop shortly before.
-        if block.stored.is_some_and(|stored| stored < before(since, 3600)) {
+        // A row is stored after its hour, but for an orderly stop shortly before: nothing nearer comes behind this.
+        if let (Some(stored), Some(neighbour)) = (block.stored, neighbour)
+            && stored < before(neighbour, 3600)
+        {
             break;
         }
         for record in block.body.decode().into_iter().flatten().flatten() {
-            if let Record::Hour(row) = record
-                && row.meter == meter
-                && row.boundary.time() >= since
-            {
-                // A row joined with itself has its offsets snapped.
-                let joined = join(rows.get(&row.boundary).unwrap_or(&row), &row);
-                rows.insert(row.boundary, joined.unwrap_or(*row));
+            let Record::Hour(row) = record else { continue };
+            if row.meter != meter {
+                continue;
             }
+            // A row joined with itself has its offsets snapped.
+            let joined = join(rows.get(&row.boundary).unwrap_or(&row), &row).unwrap_or(*row);
+            if was_read_by(&joined, register, from) {
+                neighbour = neighbour.max(Some(joined.boundary.time()));
+            }
+            rows.insert(joined.boundary, joined);
         }
     }
     Ok(rows)
 }
 
+fn was_read_by(row: &HourRow, wanted: Option<&Role>, by: Time) -> bool {
+    let mut registers = row.registers.iter().filter(|(role, _)| wanted.is_none_or(|wanted| wanted == *role));
+    let taken = |offset: i32| row.boundary.time().unix().saturating_add(i64::from(offset));
+    registers.any(|(_, register)| taken(register.offset) <= by.unix())
+}
+
 /// The meters that the collector remembers, and those of the newest rows.
-fn remembered(reader: &CollectReader) -> Result<BTreeSet<MeterId>, StoreError> {
+pub(super) fn remembered(reader: &CollectReader) -> Result<BTreeSet<MeterId>, StoreError> {
     let mut meters = BTreeSet::new();
     for part in [Part::Meters, Part::MetersSince] {
         let bytes = reader.part(part)?.unwrap_or_default();
@@ -176,7 +192,7 @@ impl Report {
         let mut text = self.meter.to_string();
         for word in [&self.name, &self.metering_point].into_iter().flatten() {
             text.push_str("  ");
-            text.push_str(word);
+            text.push_str(&printable(word));
         }
         text.push('\n');
         if self.missing == self.hours.len() {
@@ -237,5 +253,52 @@ fn close(table: &mut Table, gap: &mut usize) {
         0 => {}
         1 => table.row(vec!["  no row".to_owned()], Some(Colour::Yellow)),
         hours => table.row(vec![format!("  {hours} hours without a row")], Some(Colour::Yellow)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use messages::batch::{Body, Nonce, Seq};
+
+    use super::*;
+
+    const METER: &str = "KAM.76348799.1B.16";
+
+    fn block(seq: u64, boundary: &str, volume: &str, offset: i32) -> Block {
+        let row: HourRow = serde_json::from_value(serde_json::json!({
+            "meter": METER, "boundary": boundary, "checked": "checksum",
+            "registers": { "volume": [volume, offset] }, "telegrams": 9,
+        }))
+        .unwrap();
+        let stored = Some(row.boundary.time());
+        let body = Body::encode(&[Record::Hour(Box::new(row))]).unwrap();
+        Block { seq: Seq::new(seq), nonce: Nonce::from_random(1), records: 1, stored, body }
+    }
+
+    #[test]
+    fn an_hour_has_the_same_consumption_however_many_hours_are_shown() {
+        let blocks = [
+            block(1, "2026-11-22T23:00:00Z", "4.900 m3", 0),
+            block(2, "2026-11-23T01:00:00Z", "5.000 m3", 100),
+            block(3, "2026-11-24T01:00:00Z", "5.024 m3", 100),
+            block(4, "2026-11-24T02:00:00Z", "5.030 m3", 0),
+        ];
+        let shown = |from: &str| {
+            let newest_first = blocks.iter().rev().cloned().map(Ok);
+            let from: Hour = from.parse().unwrap();
+            let rows = rows(newest_first, METER.parse().unwrap(), from.time(), None).unwrap();
+            let to = "2026-11-24T01:00:00Z".parse().unwrap();
+            let lines = hours::hours(&rows, &Role::Volume, from, to);
+            let last = lines.last().unwrap();
+            (rows.len(), last.consumption, last.estimated)
+        };
+        let (kept, used, estimated) = shown("2026-11-24T00:00:00Z");
+        assert!(used.is_some() && estimated);
+        assert_eq!(kept, 3, "what is older than the neighbour is not read");
+        for from in ["2026-11-23T20:00:00Z", "2026-11-23T01:00:00Z", "2026-11-22T00:00:00Z"] {
+            assert_eq!(shown(from), (shown(from).0, used, true), "{from}");
+        }
+        // The row of the first hour was read after it: the one before is its neighbour.
+        assert_eq!(shown("2026-11-23T01:00:00Z").0, 4);
     }
 }

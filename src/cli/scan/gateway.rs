@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use wmbus::Meter;
 
-use crate::config::{Config, MeterList};
+use crate::cli::common::printable;
+use crate::config::{Config, MeterList, Problem};
 use crate::halves::control::{AskError, ask};
 use crate::halves::questions::{OfCollect, OfDeliver};
 use crate::health::heard::{HeardMeter, HeardPage};
@@ -23,7 +25,7 @@ pub(in crate::cli) struct Gateway {
 
 /// More pages than there can be meters.
 const MOST_PAGES: usize = 2000;
-/// More meters than this are not called by their names: so many different ones have not been heard.
+/// More names than this are not kept but looked up anew, so that meters that come and go do not pile up.
 const MOST_NAMES: usize = 10_000;
 
 impl Gateway {
@@ -57,15 +59,21 @@ impl Gateway {
         ask(&self.collect, &OfCollect::Status).await.map_err(|error| self.said(&error))
     }
 
-    /// Has both halves load their configuration again. The delivering one needs the list for names in mails only: what it
-    /// says is given back, and no reason to stop. It may not run, and reads the list at its start.
+    /// Has both halves load their configuration again, and waits until it is in force. The delivering one takes names and
+    /// contacts from the list: what is wrong there is given back, and no reason not to listen. It may not run, and reads the
+    /// list at its start.
     pub(in crate::cli) async fn reload(&self) -> Result<Option<String>, String> {
-        ask::<()>(&self.collect, &OfCollect::Reload).await.map_err(|error| self.said(&error))?;
+        ask::<()>(&self.collect, &OfCollect::Reload).await.map_err(|error| match error {
+            AskError::Refused(wrong) => wrong,
+            other => self.said(&other),
+        })?;
         match ask::<()>(&self.deliver, &OfDeliver::Reload).await {
             Ok(()) | Err(AskError::Io(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)) => {
                 Ok(None)
             }
-            Err(error) => Ok(Some(format!("the delivering half has not loaded the list: {error}"))),
+            Err(error) => Ok(Some(format!(
+                "the delivering half, which mails alarms, has not loaded the list:\n{error}"
+            ))),
         }
     }
 
@@ -100,6 +108,12 @@ impl Gateway {
     }
 }
 
+/// How long to wait before all meters are asked for again: the receiving half makes an answer between two telegrams, so
+/// whoever hears many is asked less often, for a thousand meters in a second at most.
+pub(in crate::cli) fn pause(at_least: Duration, meters: usize) -> Duration {
+    at_least.max(Duration::from_millis(u64::try_from(meters).unwrap_or(u64::MAX)))
+}
+
 /// The meter list in force; none if there is none, or it cannot be read: names are a convenience.
 pub(in crate::cli) fn list_in_force(config: &Config) -> MeterList {
     let file = config.meter_list.as_deref();
@@ -108,13 +122,11 @@ pub(in crate::cli) fn list_in_force(config: &Config) -> MeterList {
 
 /// A list, or everything that is wrong with it, a line each.
 pub(in crate::cli) fn load_list(file: &Path, config: &Config) -> Result<MeterList, String> {
-    MeterList::load(file, &config.contacts).map_err(|problems| {
-        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        lines.join("\n")
-    })
+    MeterList::load(file, &config.contacts).map_err(|problems| lines(&problems))
 }
 
-/// Without what would move a terminal's cursor.
-pub(in crate::cli) fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+/// Problems, a line each.
+pub(in crate::cli) fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }

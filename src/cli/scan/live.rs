@@ -11,8 +11,9 @@ use std::time::Duration;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::gateway::Gateway;
+use super::gateway::{Gateway, pause};
 use super::view::Screen;
+use crate::cli::common::write_new;
 use crate::cli::exit;
 use crate::config::MeterList;
 use crate::health::heard::HeardMeter;
@@ -21,7 +22,7 @@ use crate::scan::row::Row;
 use crate::scan::watch::Watch;
 use crate::world::Clock;
 
-/// How often the gateway is asked.
+/// How often the gateway is asked at most.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 /// How long a key or a signal waits at most.
 const BEAT: Duration = Duration::from_millis(100);
@@ -67,8 +68,10 @@ async fn ask(
     let mut hangup = signal(SignalKind::hangup())?;
     let asking = async {
         loop {
-            let _ = told.try_send(gateway.heard().await);
-            clock.sleep(EVERY).await;
+            let heard = gateway.heard().await;
+            let pause = pause(EVERY, heard.as_ref().map_or(0, Vec::len));
+            let _ = told.try_send(heard);
+            clock.sleep(pause).await;
         }
     };
     tokio::select! {
@@ -166,7 +169,7 @@ impl Live {
             KeyCode::Char(' ') => self.screen.table.freeze(),
             KeyCode::Char('z') => {
                 let now = self.now();
-                self.watch.begin(&self.last, now);
+                self.watch.begin(&self.last, None, now);
                 let said = "Counting begins anew: got% and reception are of what is heard from now on.";
                 self.screen.said = Some(said.to_owned());
             }
@@ -211,11 +214,10 @@ impl Live {
         let now = jiff::Timestamp::from_second(self.clock.kernel()).unwrap_or_default();
         let file = PathBuf::from(format!("vesigate-scan-{}.csv", now.strftime("%Y%m%dT%H%M%SZ")));
         let shown: Vec<&Row> = self.screen.table.shown();
-        let saved = csv_rows(shown.iter().copied())
-            .and_then(|text| super::save_new(&file, &text).map_err(|error| error.to_string()));
+        let saved = csv_rows(shown.iter().copied()).and_then(|text| write_new(&file, &text));
         match saved {
             Ok(()) => format!("{} meters saved as {}", shown.len(), file.display()),
-            Err(error) => format!("{} cannot be written: {error}", file.display()),
+            Err(error) => error,
         }
     }
 }

@@ -7,15 +7,17 @@ mod plain;
 mod view;
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use self::gateway::{Gateway, list_in_force, load_list};
-use self::listen::Listening;
+use self::gateway::{Gateway, list_in_force, load_list, pause};
+use self::listen::{Listening, Sheet};
+pub(super) use super::common::finish;
+use super::common::write_new;
 use super::exit;
 use crate::config::Config;
-use crate::scan::report::{self, Kind, csv_rows};
+use crate::scan::report::{Kind, csv_rows};
 use crate::scan::row::Row;
 use crate::scan::table::Table;
 use crate::scan::watch::Watch;
@@ -45,7 +47,7 @@ pub(super) struct Scan {
     #[arg(long, conflicts_with_all = ["csv", "survey"])]
     watch: bool,
 
-    /// Save the meters heard so far as CSV and end; `-` writes to standard output
+    /// Save the meters heard so far in a new CSV file and end; `-` writes to standard output
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "plain", "survey"])]
     csv: Option<PathBuf>,
 
@@ -57,7 +59,7 @@ pub(super) struct Scan {
     #[arg(long, value_name = "LIST.csv", requires = "survey")]
     list: Option<PathBuf>,
 
-    /// Write the survey's report to a file; its ending says how: .html, .csv, .txt or .json
+    /// Write the survey's report to a new file; its ending says how: .html, .csv, .txt or .json
     #[arg(long, value_name = "FILE", requires = "survey")]
     report: Option<PathBuf>,
 
@@ -108,16 +110,14 @@ impl Scan {
         clock: &Clock,
         minutes: u64,
     ) -> Result<u8, String> {
-        if let Some(file) = &self.report {
-            report::check_name(file)?;
-        }
         let file = self.list.as_deref().or(config.meter_list.as_deref());
         let list = file.map(|file| load_list(file, config)).transpose()?;
         // An empty list is one that nobody has filled yet.
         let expected = list.as_ref().filter(|list| !list.is_empty() || self.list.is_some());
+        let sheet = Sheet::make(self.report.as_deref())?;
         let listening = Listening { kind: Kind::Survey, config, clock, minutes, expected };
         let report = on_runtime(listening.listen(&mut gateway))??;
-        listen::show(&report, self.json, self.report.as_deref())?;
+        listen::show(&report, self.json, sheet)?;
         Ok(if report.all_heard { exit::OK } else { exit::REFUSED })
     }
 
@@ -136,8 +136,7 @@ impl Scan {
             if file.as_os_str() == "-" {
                 print(&text)?;
             } else {
-                std::fs::write(file, text)
-                    .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+                write_new(file, &text)?;
             }
             return Ok(exit::OK);
         }
@@ -178,7 +177,7 @@ impl Scan {
                 known.insert(row.heard.meter, row.heard.telegrams);
             }
             first = false;
-            clock.sleep(live::EVERY).await;
+            clock.sleep(pause(live::EVERY, known.len())).await;
         }
     }
 
@@ -188,14 +187,6 @@ impl Scan {
         }
         Ok(plain::line(row))
     }
-}
-
-/// The exit code of a command that gave one, or said why it could not run.
-pub(super) fn finish(name: &str, done: Result<u8, String>) -> u8 {
-    done.unwrap_or_else(|reason| {
-        let _ = writeln!(io::stderr(), "vesigate {name}: {reason}");
-        exit::USAGE
-    })
 }
 
 /// Who the gateway is, as far as the configuration says.
@@ -232,9 +223,4 @@ fn print_on(text: &str) -> Result<bool, String> {
 pub(super) fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
-}
-
-/// A new file beside no other of its name, so that nothing is overwritten.
-fn save_new(file: &Path, text: &str) -> io::Result<()> {
-    std::fs::File::create_new(file)?.write_all(text.as_bytes())
 }

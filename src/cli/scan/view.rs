@@ -150,8 +150,10 @@ fn detail_lines(row: &Row) -> Vec<Line<'static>> {
     let first = format!("{} {}{name}, {}", heard.meter, row.model(), row.whose.as_str());
     let rssi = heard.rssi.map_or_else(String::new, |rssi| format!("{rssi} dBm"));
     let best = heard.best_rssi.map_or_else(String::new, |best| format!(" (best {best})"));
-    let every =
-        row.interval.map_or_else(String::new, |every| format!(", sends every {} s", (every + 500) / 1000));
+    let every = row
+        .heard
+        .interval
+        .map_or_else(String::new, |every| format!(", sends every {} s", (every + 500) / 1000));
     let echoes = if heard.echoes > 0 { format!(", {} again", heard.echoes) } else { String::new() };
     let second = format!("{} telegrams{echoes}{every}, {rssi}{best}", heard.telegrams);
     let codes = match (row.codes().join(", "), &heard.reading) {

@@ -37,7 +37,7 @@ fn intervals_are_counted_between_telegrams_and_not_between_echoes() {
     }
     let entry = table.get(meter(1)).unwrap();
     assert_eq!((entry.telegrams, entry.echoes, entry.opened), (8, 8, 8));
-    assert_eq!((entry.shortest, entry.median()), (Some(16_000), Some(16_000)));
+    assert_eq!((entry.beat.total(), entry.beat.interval()), (8, Some(16_000)));
     assert_eq!((entry.first, entry.last), (1000, 145_000));
     assert_eq!((entry.rssi, entry.best_rssi, entry.link_mode), (Some(-60), Some(-60), Some(LinkMode::C1)));
     let heard_by: Vec<u8> = (0..=255).filter(|number| entry.was_heard_by(*number)).collect();
@@ -64,6 +64,25 @@ fn the_same_words_in_the_clear_a_while_later_are_no_echo() {
 }
 
 #[test]
+fn an_installation_telegram_in_the_clear_says_nothing_of_the_beat_and_the_protection() {
+    let mut table = HeardTable::default();
+    let mut say = |at: u64, protected, fate| {
+        let frame = at.to_le_bytes();
+        let sight =
+            Sight { frame: &frame, reception: reception(at, -80, 0), protected: Some(protected), own: true };
+        table.hear(meter(1), &sight, fate, None);
+    };
+    for n in 0..4 {
+        say(n * 16_000, Protected::EllCtr, Fate::Opened);
+    }
+    say(55_000, Protected::Plain, Fate::Installation);
+    say(57_500, Protected::Plain, Fate::Refused(Refusal::Downgraded));
+    let entry = table.get(meter(1)).unwrap();
+    assert_eq!((entry.protected, entry.beat.interval()), (Some(Protected::EllCtr), Some(16_000)));
+    assert_eq!((entry.telegrams, entry.beat.total(), entry.beat.last()), (6, 4, Some(48_000)));
+}
+
+#[test]
 fn the_foreign_ones_that_were_not_heard_for_longest_go_first_and_our_own_never() {
     let mut table = HeardTable::default();
     for number in 0..50 {
@@ -77,9 +96,13 @@ fn the_foreign_ones_that_were_not_heard_for_longest_go_first_and_our_own_never()
     assert!(table.get(meter(9_999)).is_some() && table.get(meter(100)).is_none());
     assert_eq!(table.len(), table.foreign() + 50);
     table.sort_out(|other| other == meter(9_999));
-    assert!(table.foreign() <= MOST_FOREIGN);
+    assert_eq!(table.foreign(), table.len() - 1);
+    for number in 10_000..12_500 {
+        hear(&mut table, number, u64::from(number), false);
+        assert!(table.foreign() <= MOST_FOREIGN);
+    }
     assert!(table.get(meter(9_999)).is_some());
-    assert!(table.get(meter(0)).is_none() || table.len() <= MOST_FOREIGN + 1);
+    assert!((0..50).all(|number| table.get(meter(number)).is_none()), "ours no longer");
 }
 
 #[test]
@@ -107,12 +130,13 @@ proptest! {
         }
         prop_assert!(table.foreign() <= MOST_FOREIGN);
         prop_assert!(table.len() <= MOST_FOREIGN + 100);
-        let own = table.meters().filter(|meter| table.get(*meter).unwrap().own).count();
+        prop_assert_eq!(table.after(None).count(), table.len());
+        let own = table.after(None).filter(|meter| table.get(*meter).unwrap().own).count();
         prop_assert_eq!(table.len() - own, table.foreign());
-        for meter in table.meters() {
+        for meter in table.after(None) {
             let entry = table.get(meter).unwrap();
             prop_assert!(entry.telegrams > 0);
-            prop_assert_eq!(entry.median().is_some(), entry.telegrams > 1);
+            prop_assert_eq!(entry.beat.interval().is_some(), entry.beat.total() > 1);
         }
     }
 }

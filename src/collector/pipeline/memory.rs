@@ -11,7 +11,7 @@ use crate::collector::checkpoint::{self, MeterEntry};
 use crate::collector::codes::{Codes, Thresholds, Track};
 use crate::collector::heard::HeardTable;
 use crate::collector::meter::MeterState;
-use crate::collector::open::Opener;
+use crate::collector::open::{Expected, Opener};
 use crate::collector::outbox::Outbox;
 use crate::collector::times::Times;
 use crate::health::clock::Calendar;
@@ -54,7 +54,7 @@ impl Collector {
         let mut collector = Self {
             thresholds: settings.thresholds.clone(),
             settings,
-            keys,
+            keys: std::sync::Arc::new(keys),
             times,
             boot: boot.as_str().to_owned(),
             opener: Opener::default(),
@@ -90,8 +90,11 @@ impl Collector {
                 state.codes = Codes::restore(tracks);
             }
         }
-        for (meter, stored) in &memory.sealed {
-            if let Some((state, _)) = collector.at_work(*meter, true) {
+        // Where several claim a number, those with the most frames keep their place.
+        let mut sealed = memory.sealed.clone();
+        sealed.sort_unstable_by_key(|(_, stored)| *stored);
+        for (meter, stored) in &sealed {
+            if let Some((state, _)) = collector.at_work(*meter, false) {
                 state.sealed.get_or_insert_default().set_stored(*stored);
             }
             if collector.keys.get(*meter).is_some() {
@@ -103,8 +106,9 @@ impl Collector {
 
     fn recall(&mut self, entry: MeterEntry) {
         let MeterEntry { meter, known, heard, written, told, protection } = entry;
-        let listed = self.keys.get(meter).is_some() || self.settings.list.get(meter).is_some();
-        if !listed {
+        let expected = Expected { keys: &self.keys, list: &self.settings.list };
+        let has_history = known.is_some() || written.is_some();
+        if !expected.contains(meter) || !(has_history || expected.names(meter)) {
             return;
         }
         let q4 = q4(&self.settings, &self.keys, meter);

@@ -56,7 +56,7 @@ impl Collector {
         let filed: HashMap<Serial, Selector> =
             self.keys.list().into_iter().map(|listed| (listed.selector.serial(), listed.selector)).collect();
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
-        let foreign = self.heard.meters().filter(|meter| !expected.contains(*meter));
+        let foreign = self.heard.after(None).filter(|meter| !expected.contains(*meter));
         let misfiled = foreign.filter_map(|meter| {
             let filed_under = filed.get(&meter.serial)?.to_string();
             let meter = meter.to_string();

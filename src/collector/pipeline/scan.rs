@@ -16,12 +16,10 @@ impl Collector {
     /// by their numbers.
     #[must_use]
     pub fn heard(&self, after: Option<[u8; 8]>, receivers: &[(u8, String)], uptime: Uptime) -> HeardPage {
-        let mut meters: Vec<[u8; 8]> = self.heard.meters().map(Meter::to_link).collect();
-        meters.retain(|link| after.is_none_or(|after| *link > after));
-        meters.sort_unstable();
-        let next = meters.get(PAGE - 1).copied().filter(|_| meters.len() > PAGE);
-        meters.truncate(PAGE);
-        let told = meters.into_iter().map(Meter::from_link);
+        let mut links = self.heard.after(after);
+        let meters: Vec<Meter> = links.by_ref().take(PAGE).collect();
+        let next = meters.last().map(|last| last.to_link()).filter(|_| links.next().is_some());
+        let told = meters.into_iter();
         let told =
             told.filter_map(|meter| Some(self.as_heard(meter, self.heard.get(meter)?, receivers, uptime)));
         HeardPage { meters: told.collect(), next, total: self.heard.len(), foreign: self.heard.foreign() }
@@ -41,6 +39,7 @@ impl Collector {
     ) -> HeardMeter {
         let ago = |at: u64| millis(uptime).saturating_sub(at);
         let expected = Expected { keys: &self.keys, list: &self.settings.list };
+        let recent = entry.beat.recent(millis(uptime));
         HeardMeter {
             meter: meter.to_string(),
             model: profile(meter).model(meter).map(|model| model.name.to_owned()),
@@ -52,8 +51,11 @@ impl Collector {
             first_ago: ago(entry.first),
             telegrams: entry.telegrams,
             echoes: entry.echoes,
-            shortest: entry.shortest,
-            median: entry.median(),
+            interval: entry.beat.interval(),
+            counted: entry.beat.total(),
+            counted_ago: entry.beat.last().map(ago),
+            recent: recent.telegrams,
+            recent_over: recent.over,
             rssi: entry.rssi,
             best_rssi: entry.best_rssi,
             link_mode: entry.link_mode,

@@ -13,6 +13,7 @@ use wmbus::transport::Status;
 use wmbus::{Cipher, Key};
 
 mod attacks;
+mod crowd;
 mod erasing;
 mod protection;
 mod scan;
@@ -46,7 +47,10 @@ fn frame(second: u64, litres: i64, codes: i64) -> Vec<u8> {
 }
 
 fn frame_of(meter: Meter, second: u64, litres: i64, codes: i64) -> Vec<u8> {
-    let records = records(litres, codes);
+    ciphered(meter, second, &records(litres, codes))
+}
+
+fn ciphered(meter: Meter, second: u64, records: &RecordWriter) -> Vec<u8> {
     let second = u32::try_from(second).unwrap();
     let session = Session(((5000 + second / 60) << 4) | ((second % 60) / 4));
     let cipher = Cipher::new(key());

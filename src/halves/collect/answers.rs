@@ -4,50 +4,38 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use messages::batch::{ContentType, Seq, Stream};
 use messages::status::{Clock, ClockTrust, Disk};
-use messages::{MeterId, Time};
 
 use super::Half;
-use crate::halves::control::Answer;
+use crate::halves::control::{Answer, Asked};
 use crate::halves::questions::{InMemory, OfCollect};
 use crate::health::clock::Source;
 use crate::health::status::{CollectStatus, StreamStatus};
-use crate::store::CollectStore;
 
 impl Half {
-    /// Answers one question.
-    pub(super) async fn answer(&mut self, question: OfCollect) -> Answer {
-        let done = match question {
-            OfCollect::Status => return Answer::of(&self.status()),
-            OfCollect::KeysList { after } => self.marks(after.as_deref()).map(|marks| Answer::of(&marks)),
-            OfCollect::Heard { after } => {
-                let now = self.daemon.world.clock.uptime();
-                return Answer::of(&self.collector.heard(after, &self.names(), now));
-            }
-            OfCollect::Reload => {
-                self.daemon.reload.notify_one();
-                return Answer::of(&());
-            }
+    /// Answers one question; what takes long is answered when it is done.
+    pub(super) async fn answer(&mut self, (question, to): Asked<OfCollect>) {
+        let now = self.daemon.world.clock.uptime();
+        let answer = match question {
+            OfCollect::KeysAdd { keys } => return self.add(&keys, to),
+            OfCollect::KeysApply { import, count } => return self.apply(import, count, to),
+            OfCollect::KeysRemove { meters } => return self.remove(&meters, to),
+            OfCollect::MeterKey { meter, sealed } => return self.take_key(meter, sealed, to),
+            OfCollect::KeysTest { frames } => return self.test(frames, to).await,
+            OfCollect::Erase { meter, from, to: until } => return self.erase((meter, from, until), to).await,
+            OfCollect::Status => Answer::of(&self.status()),
+            OfCollect::KeysList { after } => answer_of(self.marks(after.as_deref())),
+            OfCollect::Heard { after } => Answer::of(&self.collector.heard(after, &self.names(), now)),
+            OfCollect::Reload => return self.reloads.wish(to),
             OfCollect::Tap { after } => {
-                let now = self.daemon.world.clock.uptime();
-                return Answer::of(
-                    &self.tap.page(after, now, &self.names(), |at| self.collector.calendar().place(at)),
-                );
+                let names = self.names();
+                Answer::of(&self.tap.page(after, now, &names, |at| self.collector.calendar().place(at)))
             }
-            OfCollect::InMemory => return Answer::of(&self.in_memory()),
-            OfCollect::KeysAdd { keys } => self.add(&keys).map(|added| Answer::of(&added)),
-            OfCollect::KeysCompare { keys } => self.compare(&keys).map(|done| Answer::of(&done)),
-            OfCollect::KeysStage { import, keys } => self.stage(import, &keys).map(|here| Answer::of(&here)),
-            OfCollect::KeysApply { import, count } => {
-                self.apply(import, count).map(|added| Answer::of(&added))
-            }
-            OfCollect::KeysRemove { meters } => self.remove(&meters).map(|gone| Answer::of(&gone)),
-            OfCollect::KeysTest { frames } => self.test(frames).await.map(|tests| Answer::of(&tests)),
-            OfCollect::MeterKey { meter, sealed } => self.take_key(meter, &sealed).map(|()| Answer::of(&())),
-            OfCollect::Erase { meter, from, to } => {
-                self.erase(meter, from, to).await.map(|()| Answer::of(&()))
-            }
+            OfCollect::InMemory => Answer::of(&self.in_memory()),
+            OfCollect::KeysCompare { keys } => answer_of(self.compare(&keys)),
+            OfCollect::KeysStage { import, keys } => answer_of(self.stage(import, &keys)),
         };
-        done.unwrap_or_else(Answer::Refused)
+        // Whoever asked may have stopped waiting.
+        let _ = to.send(answer);
     }
 
     /// How this half is.
@@ -96,7 +84,7 @@ impl Half {
                 budget: writer.budget,
                 free: writer.free,
             },
-            collect_key: self.vault.secret.public(),
+            collect_key: self.keeper.vault.secret.public(),
             meters: self.collector.meters(now),
             telegrams,
             episodes: self.collector.episodes(),
@@ -137,18 +125,10 @@ impl Half {
         })
         .collect()
     }
+}
 
-    async fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), String> {
-        // What waits to be stored is erased in the store; what is not that far yet must not get there later.
-        self.collector.erase(meter, from, to);
-        self.store().await;
-        self.writer.erase(meter, from, to).await.map_err(|error| error.to_string())?;
-        if let Ok(Some(Ok(meters))) = self.writer.ask(CollectStore::sealed_meters).await {
-            let of_it = meters.iter().find(|(other, _)| other.to_string() == meter.as_str());
-            self.collector.set_sealed(meter, of_it.map_or(0, |(_, stored)| *stored));
-        }
-        Ok(())
-    }
+fn answer_of<T: serde::Serialize>(done: Result<T, String>) -> Answer {
+    done.map_or_else(Answer::Refused, |done| Answer::of(&done))
 }
 
 /// An answer has its bounds.

@@ -1,17 +1,20 @@
 //! The keyring at work: what the receiving half answers about keys. Every change is all or nothing: the file is written
 //! first, and what is in force follows it.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
 use messages::MeterId;
 use messages::seal::SealedBox;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wmbus::{Frame, Key, Meter};
 
 use super::Half;
+use super::keeper::{self, Outcome};
 use crate::decode::unhex;
-use crate::halves::questions::{KEYS_AT_ONCE, KeyMark, KeysAdded, NewKey};
+use crate::halves::control::Answer;
+use crate::halves::questions::{KEYS_AT_ONCE, KeyMark, NewKey};
 use crate::keyring::trial::{KeyTest, MAX_METERS, Trials};
-use crate::keyring::{Inserted, MAX_KEYS, MeterKey, Selector};
+use crate::keyring::{Inserted, Keyring, MAX_KEYS, MeterKey, Selector};
 use crate::world::Uptime;
 
 /// An import that does not go on for so many seconds is forgotten.
@@ -43,16 +46,39 @@ impl Half {
     }
 
     /// All keys or none.
-    pub(super) fn add(&mut self, new: &[NewKey]) -> Result<KeysAdded, String> {
-        let new = read_all(new)?;
-        let added = self.insert(&new)?;
-        // Whoever gives one meter its key again says that it was set up anew; a whole file is read again for others'
-        // sake.
-        if let [MeterKey { meter, .. }] = *new {
-            let now = self.daemon.world.clock.uptime();
-            self.collector.forget_protection(|heard| meter.matches(heard), now);
+    pub(super) fn add(&mut self, new: &[NewKey], answer: oneshot::Sender<Answer>) {
+        let new = match read_all(new) {
+            Ok(new) => new,
+            Err(why) => return say(answer, Answer::Refused(why)),
+        };
+        let work = move |vault: &_| {
+            let outcome = keeper::insert(vault, &new, |added| Answer::of(&added));
+            // Whoever gives one meter its key again says that it was set up anew; a whole file is read again for
+            // others' sake.
+            match (&outcome.answer, new.as_slice()) {
+                (Answer::Ok(_), [MeterKey { meter, .. }]) => Outcome { named: Some(*meter), ..outcome },
+                _ => outcome,
+            }
+        };
+        self.keeper.ask(Box::new(work), answer);
+    }
+
+    /// A change is made.
+    pub(super) fn made(&mut self, outcome: Outcome, answer: oneshot::Sender<Answer>) {
+        let Outcome { answer: told, keys, changed, named } = outcome;
+        let now = self.daemon.world.clock.uptime();
+        if let Some(keys) = keys {
+            self.collector.set_keys(keys);
+            // What was recorded under another key does not open.
+            let is_changed = |meter| Selector::candidates(meter).iter().any(|name| changed.contains(name));
+            self.collector.forget_protection(is_changed, now);
+            // Where telegrams were opened with keys that are gone now.
+            keeper::clear_below();
         }
-        Ok(added)
+        if let Some(named) = named {
+            self.collector.forget_protection(|heard| named.matches(heard), now);
+        }
+        say(answer, told);
     }
 
     /// What adding them would do.
@@ -79,11 +105,15 @@ impl Half {
     }
 
     /// Adds an import.
-    pub(super) fn apply(&mut self, import: u64, count: usize) -> Result<KeysAdded, String> {
+    pub(super) fn apply(&mut self, import: u64, count: usize, answer: oneshot::Sender<Answer>) {
         let staged = self.staged.take_if(|staged| staged.import == import);
-        let whole = staged.filter(|staged| staged.count() == count);
-        let whole = whole.ok_or("the import was interrupted; no key was added: try it again")?;
-        self.insert(whole.keys.iter().flatten())
+        let Some(whole) = staged.filter(|staged| staged.count() == count) else {
+            let why = "the import was interrupted; no key was added: try it again";
+            return say(answer, Answer::Refused(why.to_owned()));
+        };
+        let work =
+            move |vault: &_| keeper::insert(vault, whole.keys.iter().flatten(), |added| Answer::of(&added));
+        self.keeper.ask(Box::new(work), answer);
     }
 
     /// Forgets an import that does not go on.
@@ -92,79 +122,107 @@ impl Half {
     }
 
     /// Removes keys, all or none.
-    pub(super) fn remove(&mut self, meters: &[String]) -> Result<usize, String> {
-        let mut keys = self.vault.load()?;
-        for meter in meters {
-            let selector = read_name(meter)?;
-            if !keys.remove(selector) {
-                return Err(format!(
-                    "there is no key under the name {selector} (\"vesigate keys list\" shows the names); no key was removed"
-                ));
-            }
+    pub(super) fn remove(&mut self, meters: &[String], answer: oneshot::Sender<Answer>) {
+        let meters: Result<Vec<Selector>, String> = meters.iter().map(|meter| read_name(meter)).collect();
+        match meters {
+            Ok(meters) => self.keeper.ask(Box::new(move |vault| keeper::remove(vault, &meters)), answer),
+            Err(why) => say(answer, Answer::Refused(why)),
         }
-        self.vault.save(&keys)?;
-        self.collector.set_keys(keys);
-        Ok(meters.len())
     }
 
     /// A key that the utility sealed to this gateway.
-    pub(super) fn take_key(&mut self, meter: MeterId, sealed: &SealedBox) -> Result<(), String> {
-        let selector: Meter = meter.as_str().parse().map_err(|_| format!("{meter} is not a meter"))?;
-        let key = sealed.open_key(meter, &self.vault.secret).map_err(|error| error.to_string())?;
-        let entry = MeterKey { meter: Selector::Full(selector), key: Key::new(*key), q4: None };
-        self.insert(&[entry]).map(|_| ())
+    pub(super) fn take_key(&mut self, meter: MeterId, sealed: SealedBox, answer: oneshot::Sender<Answer>) {
+        let Ok(selector) = meter.as_str().parse::<Meter>() else {
+            return say(answer, Answer::Refused(format!("{meter} is not a meter")));
+        };
+        let work = move |vault: &super::secrets::Vault| match sealed.open_key(meter, &vault.secret) {
+            Ok(key) => {
+                let entry = MeterKey { meter: Selector::Full(selector), key: Key::new(*key), q4: None };
+                keeper::insert(vault, [&entry], |_| Answer::of(&()))
+            }
+            Err(error) => Outcome::of(Answer::Refused(error.to_string())),
+        };
+        self.keeper.ask(Box::new(work), answer);
     }
 
-    /// Which meters open with their keys, by what is heard, or by frames that somebody brings.
-    pub(super) async fn test(&mut self, frames: Option<Vec<String>>) -> Result<Vec<KeyTest>, String> {
-        if let Some(frames) = frames {
-            let mut trials = Trials::new(self.collector.keys());
-            let read = frames.iter().filter_map(|frame| Frame::detect(&unhex(frame).ok()?).ok());
-            read.for_each(|frame| trials.hear(frame));
-            return Ok(trials.results());
-        }
-        let uptime = self.daemon.world.clock.uptime();
-        let mut heard = self.collector.heard_meters(uptime);
+    /// Which meters open with their keys, by what is heard, or by frames that somebody brings. The search for other keys
+    /// that open them tries hundreds of thousands, beside the loop and for one caller at a time.
+    pub(super) async fn test(&mut self, frames: Option<Vec<String>>, answer: oneshot::Sender<Answer>) {
+        let Ok(place) = self.testing.clone().try_acquire_owned() else {
+            return say(answer, Answer::Later("another test of keys is going on".to_owned()));
+        };
+        let keys = self.collector.keys().clone();
+        let test = match frames {
+            Some(frames) => {
+                Test { keys, known: Vec::new(), frames: Frames::Brought(frames), more: Vec::new() }
+            }
+            None => {
+                let (known, frames) = self.to_be_tested().await;
+                Test { keys, known, frames: Frames::Heard(frames), more: self.collector.misfiled() }
+            }
+        };
+        // It ends by itself, and nothing waits for it but the caller.
+        drop(keeper::beside(move || test.run(answer, place)));
+    }
+
+    /// Meters that are heard and whether they open, and frames of those that do not.
+    async fn to_be_tested(&self) -> (Vec<(Meter, bool)>, Vec<Vec<u8>>) {
+        let mut heard = self.collector.heard_meters(self.daemon.world.clock.uptime());
         heard.truncate(MAX_METERS);
-        let mut stored = Vec::new();
-        for (meter, opens) in heard.iter().filter(|(_, opens)| !opens).take(MOST_READ) {
+        let mut frames = Vec::new();
+        for (meter, _) in heard.iter().filter(|(_, opens)| !opens).take(MOST_READ) {
             let meter = *meter;
-            debug_assert!(!opens);
-            if let Ok(Some(Ok(frames))) = self.writer.ask(move |store| store.sealed(meter)).await {
-                stored.extend(frames.into_iter().map(|sealed| sealed.frame));
+            if let Ok(Some(Ok(stored))) = self.writer.ask(move |store| store.sealed(meter)).await {
+                frames.extend(stored.into_iter().map(|sealed| sealed.frame));
             }
         }
-        let mut trials = Trials::new(self.collector.keys());
-        for (meter, opens) in heard {
+        frames.extend(self.collector.waiting_frames().map(<[u8]>::to_vec));
+        (heard, frames)
+    }
+}
+
+/// A test of keys, with all that it needs.
+struct Test {
+    keys: Arc<Keyring>,
+    known: Vec<(Meter, bool)>,
+    frames: Frames,
+    /// What is known without a test.
+    more: Vec<KeyTest>,
+}
+
+enum Frames {
+    /// In hexadecimal.
+    Brought(Vec<String>),
+    Heard(Vec<Vec<u8>>),
+}
+
+impl Test {
+    fn run(self, answer: oneshot::Sender<Answer>, place: OwnedSemaphorePermit) {
+        let mut trials = Trials::new(&self.keys);
+        for (meter, opens) in self.known {
             trials.know(meter, opens);
         }
-        let frames = stored.iter().map(Vec::as_slice).chain(self.collector.waiting_frames());
-        frames.filter_map(|frame| Frame::bare(frame).ok()).for_each(|frame| trials.hear(frame));
-        let mut tests = trials.results();
-        tests.extend(self.collector.misfiled());
-        tests.truncate(MAX_METERS);
-        Ok(tests)
-    }
-
-    fn insert<'a>(&mut self, new: impl IntoIterator<Item = &'a MeterKey>) -> Result<KeysAdded, String> {
-        let mut keys = self.vault.load()?;
-        let (mut added, mut changed) = (KeysAdded::default(), HashSet::new());
-        for entry in new {
-            if keys.compare(&MeterKey { q4: None, ..entry.clone() }) != Inserted::Same {
-                changed.insert(entry.meter);
+        match &self.frames {
+            Frames::Brought(frames) => {
+                let read = frames.iter().filter_map(|frame| Frame::detect(&unhex(frame).ok()?).ok());
+                read.for_each(|frame| trials.hear(frame));
             }
-            added.count(keys.put(entry).map_err(|full| full.to_string())?);
+            Frames::Heard(frames) => {
+                let read = frames.iter().filter_map(|frame| Frame::bare(frame).ok());
+                read.for_each(|frame| trials.hear(frame));
+            }
         }
-        if added.added + added.replaced > 0 {
-            self.vault.save(&keys)?;
-            self.collector.set_keys(keys);
-            // What was recorded under another key does not open.
-            let now = self.daemon.world.clock.uptime();
-            let is_changed = |meter| Selector::candidates(meter).iter().any(|name| changed.contains(name));
-            self.collector.forget_protection(is_changed, now);
-        }
-        Ok(added)
+        let mut tests = trials.results();
+        tests.extend(self.more);
+        tests.truncate(MAX_METERS);
+        say(answer, Answer::of(&tests));
+        drop(place);
     }
+}
+
+/// Whoever asked may have gone.
+fn say(to: oneshot::Sender<Answer>, answer: Answer) {
+    let _ = to.send(answer);
 }
 
 fn read_name(text: &str) -> Result<Selector, String> {

@@ -1,7 +1,9 @@
 //! The receiving half: receivers, keys, readings. It needs no network.
 
 mod answers;
+mod erasing;
 mod feeds;
+mod keeper;
 mod kept;
 mod keys;
 mod receivers;
@@ -16,13 +18,14 @@ use std::time::Duration;
 
 use messages::event::ProblemKind;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wmbus::Frame;
 
 use super::control::{self, Asked};
 use super::nudge::{Ear, News, Told, say};
-use super::questions::OfCollect;
+use super::questions::{ByDeliver, OfCollect};
+use super::reload::Reloads;
 use super::tap::Tap;
 use super::{Daemon, Fatal};
 use crate::collector::codes::Thresholds;
@@ -37,7 +40,9 @@ use crate::receiver::{LinkCrcs, RawFrame};
 use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
+use erasing::Erasures;
 use feeds::Feeds;
+use keeper::Keeper;
 use receivers::Receivers;
 use secrets::{Vault, meter_list};
 
@@ -45,6 +50,8 @@ use secrets::{Vault, meter_list};
 const QUEUE: usize = 256;
 /// How many of them are taken between looks at everything else.
 const BATCH: usize = 64;
+/// Meters whose kept frames are opened between looks at everything else.
+const OPENED_AT_ONCE: usize = 8;
 /// A second on the world's clock.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -68,7 +75,7 @@ pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
 struct Half {
     daemon: Daemon,
     config: Arc<Config>,
-    vault: Vault,
+    keeper: Keeper,
     collector: Collector,
     writer: Writer,
     writer_status: watch::Receiver<WriterStatus>,
@@ -87,13 +94,21 @@ struct Half {
     /// When it is next tried to date them by the meters' own minutes.
     guess_at: Uptime,
     pulse: Pulse,
+    /// Who waits for the configuration to be loaded again.
+    reloads: Reloads,
     /// An import of keys that is under way.
     staged: Option<keys::Staged>,
+    erasures: Erasures,
+    /// A test of keys is under way.
+    testing: Arc<Semaphore>,
 }
 
 /// Where others reach it.
 struct Sockets {
+    /// By commands.
     asked: mpsc::Receiver<Asked<OfCollect>>,
+    /// By the other half.
+    by_deliver: mpsc::Receiver<Asked<ByDeliver>>,
     ear: Ear,
     metrics: Option<UnixListener>,
     deliver: PathBuf,
@@ -101,10 +116,10 @@ struct Sockets {
 
 impl Sockets {
     fn open(config: &Config, stop: &CancellationToken) -> Result<Self, Fatal> {
-        let directory = config.status.collect_sockets();
-        let at = |name: &str| directory.join(name);
+        let (directory, between) = (config.status.collect_sockets(), config.status.between());
         let fatal = |path: PathBuf| move |error| Fatal::File { path, error };
-        let (control, nudge) = (at("control.sock"), at("nudge.sock"));
+        let control = directory.join("control.sock");
+        let (deliver, nudge) = (between.join("deliver.sock"), between.join("nudge.sock"));
         let metrics = match config.status.metrics {
             config::Metrics::Off => None,
             config::Metrics::Sockets | config::Metrics::Loopback(_) => {
@@ -114,6 +129,7 @@ impl Sockets {
         };
         Ok(Self {
             asked: control::listen(&control, stop.clone()).map_err(fatal(control))?,
+            by_deliver: control::listen(&deliver, stop.clone()).map_err(fatal(deliver))?,
             ear: Ear::open(&nudge).map_err(fatal(nudge))?,
             metrics,
             deliver: config.status.deliver_sockets().join("nudge.sock"),
@@ -128,8 +144,9 @@ impl Half {
         telegrams: mpsc::Sender<(u8, RawFrame)>,
     ) -> Result<Self, Fatal> {
         let clock = daemon.world.clock.clone();
-        let vault = Vault::open(&config, &daemon.credentials)?;
-        let keys = vault.load().map_err(Fatal::Keys)?;
+        let (of_keys, credentials) = (config.clone(), daemon.credentials.clone());
+        let opened = keeper::beside(move || Vault::open(&of_keys, &credentials)).await;
+        let (vault, keys) = opened.map_err(|error| Fatal::Program(error.to_string()))??;
         let directory = config.gateway.collect_dir();
         let writer = Writer::start(Options::new(directory.clone(), &config.collect, clock.clone()))?;
         let (memory, calendar) = kept::memory(&writer, &directory, &daemon.world.boot).await;
@@ -150,13 +167,16 @@ impl Half {
             synchronised: None,
             unplaced: 0,
             guess_at: started,
+            reloads: Reloads::new(daemon.reload.clone()),
             started,
             daemon,
             config,
-            vault,
+            keeper: Keeper::new(Arc::new(vault)),
             collector,
             writer,
             staged: None,
+            erasures: Erasures::default(),
+            testing: Arc::new(Semaphore::new(1)),
         };
         if half.collector.calendar().is_trusted() {
             half.place_kept().await;
@@ -188,13 +208,18 @@ impl Half {
                     self.forget_staged(clock.uptime());
                     self.look();
                 }
-                Some((question, answer)) = sockets.asked.recv() => {
-                    let _ = answer.send(self.answer(question).await);
-                }
+                (outcome, answer) = self.keeper.done() => self.made(outcome, answer),
+                Some(asked) = sockets.asked.recv() => self.answer(asked).await,
+                Some((question, to)) = sockets.by_deliver.recv() => self.answer((question.into(), to)).await,
+                Some(erased) = self.erasures.next() => self.erased(erased).await,
                 told = sockets.ear.hear::<Told>() => self.hear_told(told).await,
-                Ok(()) = config.changed() => {
-                    let config = config.borrow_and_update().clone();
-                    self.reload(config).await;
+                Ok(()) = config.changed() => self.take(&mut config).await,
+                loaded = self.reloads.loaded() => {
+                    // It was loaded on another thread, perhaps after the branch above had looked.
+                    if config.has_changed().unwrap_or_default() {
+                        self.take(&mut config).await;
+                    }
+                    self.reloads.done(loaded);
                 }
                 Ok(()) = status.changed() => {
                     status.mark_unchanged();
@@ -208,6 +233,8 @@ impl Half {
                         let _ = tokio::time::timeout(Duration::from_secs(5), answer).await;
                     });
                 }
+                // What was kept of a meter is opened before its next telegram.
+                () = std::future::ready(()), if self.collector.is_to_open() => {}
                 Some(frame) = frames.recv() => {
                     self.hear(&frame);
                     for _ in 0..BATCH {
@@ -242,10 +269,11 @@ impl Half {
         }
     }
 
-    /// Hands over what is to be stored, and opens what waited for a key.
+    /// Hands over what is to be stored, and opens some of what waited for a key: all of it may take a minute.
     async fn store(&mut self) {
         let uptime = self.daemon.world.clock.uptime();
-        while let Some(meter) = self.collector.to_open() {
+        for _ in 0..OPENED_AT_ONCE {
+            let Some(meter) = self.collector.to_open() else { break };
             let frames = self.writer.ask(move |store| store.sealed(meter)).await;
             match frames {
                 Ok(Some(Ok(frames))) => self.collector.open_sealed(meter, frames, uptime),
@@ -266,7 +294,11 @@ impl Half {
         frames.close();
         self.receivers.stop().await;
         self.feeds.stop().await;
-        while let Ok(frame) = frames.try_recv() {
+        self.keeper.finish().await;
+        // What was kept of a meter and is not opened yet would be older than these, and refused at the next start.
+        while !self.collector.is_to_open()
+            && let Ok(frame) = frames.try_recv()
+        {
             self.hear(&frame);
         }
         self.store().await;
@@ -311,15 +343,17 @@ impl Half {
         }
     }
 
-    /// Another configuration is in force.
-    async fn reload(&mut self, config: Arc<Config>) {
-        match self.vault.load() {
-            Ok(keys) => self.collector.set_keys(keys),
-            Err(reason) => tracing::error!("{reason}; the keys that were loaded before stay in force"),
-        }
-        if let Some(list) = meter_list(&config) {
-            self.collector.reload(settings(&config, list));
-        }
+    async fn take(&mut self, config: &mut watch::Receiver<Arc<Config>>) {
+        let fresh = config.borrow_and_update().clone();
+        let taken = self.reload(fresh).await;
+        self.reloads.taken(taken);
+    }
+
+    /// Takes another configuration, and gives what of it could not be. The keyring is loaded beside the loop; what is wrong
+    /// with it is told as a problem of its own.
+    async fn reload(&mut self, config: Arc<Config>) -> Result<(), String> {
+        self.keeper.reload();
+        let list = meter_list(&config).map(|list| self.collector.reload(settings(&config, list)));
         let mut new = self.receivers.apply(&config.receivers, &self.daemon.world.clock).await;
         new.extend(self.feeds.apply(&config.feeds, &self.daemon.world.clock));
         for number in new {
@@ -327,6 +361,7 @@ impl Half {
             self.collector.forget_receiver(number);
         }
         self.config = config;
+        list
     }
 }
 
@@ -361,3 +396,6 @@ async fn accept(listener: Option<&UnixListener>) -> tokio::net::UnixStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

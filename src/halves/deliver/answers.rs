@@ -13,12 +13,10 @@ impl Half {
     pub(super) fn answer(&self, question: &OfDeliver) -> Answer {
         match question {
             OfDeliver::Status => Answer::of(&self.status()),
-            OfDeliver::Reload => {
-                self.daemon.reload.notify_one();
-                Answer::of(&())
-            }
-            OfDeliver::Alarms { since } => {
-                let report = AlarmReport::read(self.shared.store.borrow().view(), *since);
+            // Answered once it is done, see `turn`.
+            OfDeliver::Reload => Answer::Refused("it loads nothing now".to_owned()),
+            OfDeliver::Alarms { since, meter } => {
+                let report = AlarmReport::read(self.shared.store.borrow().view(), *since, *meter);
                 report.map_or_else(|error| Answer::Refused(error.to_string()), |report| Answer::of(&report))
             }
             OfDeliver::Outbox => {

@@ -4,6 +4,7 @@
 //! mail sent at a time; the uplink and each attempt at a mail are tasks of their own, so that neither holds up the other.
 
 mod answers;
+mod loading;
 mod post;
 mod scrapes;
 
@@ -20,7 +21,8 @@ use tracing::{debug, info, warn};
 
 use super::control::{self, Asked, ask};
 use super::nudge::{Ear, News};
-use super::questions::{InMemory, OfCollect, OfDeliver};
+use super::questions::{ByDeliver, InMemory, OfDeliver};
+use super::reload::Reloads;
 use super::{Daemon, Fatal, identity};
 use crate::alarm::{Alarms, ReadError};
 use crate::config::{Acknowledge, Config, MeterList};
@@ -31,6 +33,7 @@ use crate::store::{Block, CollectReader, DeliverStore, StoreError};
 use crate::uplink::{Setup, Shared, Signals, Unpark, Uplink};
 use crate::world::Uptime;
 
+use loading::{LIST, meter_list};
 use post::Desk;
 use scrapes::Scrapes;
 
@@ -68,6 +71,8 @@ struct Half {
     shared: Rc<Shared>,
     key: messages::seal::SecretKey,
     alarms: Alarms,
+    /// The meter list in force.
+    list: Arc<MeterList>,
     desk: Desk,
     reader: Option<CollectReader>,
     /// What the receiving half's store said of itself when it was last read.
@@ -75,6 +80,8 @@ struct Half {
     /// Why that store cannot be read.
     unread: Option<String>,
     uplink: Option<Running>,
+    /// Who waits for the configuration to be loaded again.
+    reloads: Reloads,
     signals: watch::Receiver<Signals>,
     seen: Signals,
     started: Uptime,
@@ -131,10 +138,16 @@ impl Half {
         }
         spawn_local(keep_time(source, Rc::clone(&shared), daemon.stop.clone()));
         let started = daemon.world.clock.uptime();
+        let list = meter_list(&config).unwrap_or_else(|reason| {
+            shared.problem(ProblemKind::ConfigRefused, Some(LIST), Some(&reason));
+            Arc::default()
+        });
         Ok(Self {
-            alarms: Alarms::new(&config, meter_list(&config).unwrap_or_default(), key.clone()),
+            alarms: Alarms::new(&config, Arc::clone(&list), key.clone()),
+            list,
             desk: Desk::new(&config, &daemon.credentials).map_err(Fatal::Secret)?,
             pulse: daemon.supervisor.watch("deliver"),
+            reloads: Reloads::new(daemon.reload.clone()),
             signals: shared.signals.subscribe(),
             seen: Signals::default(),
             reader: None,
@@ -187,9 +200,12 @@ impl Half {
                 }
                 news = sockets.ear.hear::<News>() => self.hear(news).await,
                 Ok(()) = signals.changed() => {}
-                Some((question, answer)) = sockets.asked.recv() => {
-                    let _ = answer.send(self.answer(&question));
-                }
+                Some(asked) = sockets.asked.recv() => match asked {
+                    (OfDeliver::Reload, answer) => self.reloads.wish(answer),
+                    (question, answer) => {
+                        let _ = answer.send(self.answer(&question));
+                    }
+                },
                 scrape = sockets.scrapes.next() => {
                     let page = metrics::of_deliver(&self.status());
                     tokio::spawn(async move {
@@ -197,9 +213,13 @@ impl Half {
                         let _ = tokio::time::timeout(Duration::from_secs(5), answer).await;
                     });
                 }
-                Ok(()) = config.changed() => {
-                    let fresh = config.borrow_and_update().clone();
-                    self.reload(fresh).await;
+                Ok(()) = config.changed() => self.take(&mut config).await,
+                loaded = self.reloads.loaded() => {
+                    // It was loaded on another thread, perhaps after the branch above had looked.
+                    if config.has_changed().unwrap_or_default() {
+                        self.take(&mut config).await;
+                    }
+                    self.reloads.done(loaded);
                 }
                 () = clock.sleep(TICK) => {}
             }
@@ -219,8 +239,8 @@ impl Half {
             return;
         }
         self.shared.news.notify_one();
-        let socket = self.config.status.collect_sockets().join("control.sock");
-        let asked = tokio::time::timeout(PATIENCE, ask::<Vec<InMemory>>(&socket, &OfCollect::InMemory)).await;
+        let socket = self.config.status.between().join("deliver.sock");
+        let asked = tokio::time::timeout(PATIENCE, ask::<Vec<InMemory>>(&socket, &ByDeliver::InMemory)).await;
         let Ok(Ok(waiting)) = asked else { return };
         let events = waiting.iter().filter(|block| block.stream == Stream::Events);
         let blocks: Vec<Block> = events.filter_map(InMemory::block).collect();
@@ -362,7 +382,10 @@ impl Half {
         // Its beginning cannot be stored; status shows it.
         let _ = self.shared.problems.borrow_mut().raise(kind, Some("deliver"), &error.to_string(), now);
         if error.is_damage() {
-            self.replace_store();
+            // What is in memory is nowhere else; it goes back by itself.
+            if !self.shared.store.borrow().is_in_memory() {
+                self.replace_store();
+            }
         } else if matches!(error, StoreError::Full | StoreError::Unwritable(_)) {
             // Alarms still go out.
             let left = self.shared.store.borrow_mut().leave_disk();
@@ -408,37 +431,6 @@ impl Half {
     fn store_works(&self) {
         for kind in [ProblemKind::DiskFull, ProblemKind::DiskReadOnly, ProblemKind::StoreDamaged] {
             self.shared.problem(kind, Some("deliver"), None);
-        }
-    }
-
-    /// Another configuration is in force.
-    async fn reload(&mut self, config: Arc<Config>) {
-        let before = std::mem::replace(&mut self.config, config);
-        self.alarms.configure(&self.config, meter_list(&self.config).unwrap_or_default());
-        match Desk::new(&self.config, &self.daemon.credentials) {
-            Ok(desk) => self.desk.replace_by(desk),
-            Err(reason) => warn!("{reason}; mails go on as before"),
-        }
-        if (&before.uplink, &before.home_assistant) != (&self.config.uplink, &self.config.home_assistant) {
-            self.stop_uplink().await;
-            self.shared.status.send_replace(None);
-            if let Err(fatal) = self.start_uplink() {
-                warn!("{fatal}");
-            }
-        }
-    }
-}
-
-/// The meter list names meters in mails. It is the receiving half's file; one that cannot be read is an empty one.
-fn meter_list(config: &Config) -> Option<Arc<MeterList>> {
-    let path = config.meter_list.as_ref()?;
-    match MeterList::load(path, &config.contacts) {
-        Ok(list) => Some(Arc::new(list)),
-        Err(problems) => {
-            for problem in problems {
-                warn!("{problem}");
-            }
-            None
         }
     }
 }

@@ -21,9 +21,7 @@ pub(super) fn is_zip(bytes: &[u8]) -> bool {
 
 /// The key file inside.
 pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, ArchiveFault> {
-    if promised_entries(bytes).is_some_and(|entries| entries > MAX_ENTRIES) {
-        return Err(ArchiveFault::TooManyEntries);
-    }
+    check_ends(bytes)?;
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| ArchiveFault::Damaged)?;
     if archive.len() > MAX_ENTRIES {
         return Err(ArchiveFault::TooManyEntries);
@@ -34,7 +32,8 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, ArchiveFault> {
         ZipError::UnsupportedArchive(_) => ArchiveFault::Method,
         _ => ArchiveFault::Damaged,
     })?;
-    let packed = file.compressed_size();
+    // What the archive says of this counts only as far as there are bytes.
+    let packed = file.compressed_size().min(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     let most = MAX_ENTRY.min(packed.saturating_mul(MAX_RATIO).saturating_add(1024));
     if file.size() > most {
         return Err(if file.size() > MAX_ENTRY { ArchiveFault::TooLarge } else { ArchiveFault::Bomb });
@@ -69,12 +68,28 @@ fn find(archive: &mut ZipArchive<Cursor<&[u8]>>) -> Result<usize, ArchiveFault> 
     found.ok_or(if spreadsheet { ArchiveFault::Spreadsheet } else { ArchiveFault::NoKeyFile })
 }
 
-/// How many entries the record at the archive's end promises, so that a list of millions need not be read to refuse it.
-fn promised_entries(bytes: &[u8]) -> Option<usize> {
-    let at = bytes.windows(4).rposition(|window| window == b"PK\x05\x06")?;
-    let count = bytes.get(at.checked_add(10)?..)?.first_chunk::<2>()?;
-    Some(usize::from(u16::from_le_bytes(*count)))
+/// Refuses what the records at the archive's end promise, so that room for millions is not made to refuse them then. All
+/// that could be that record count: which one a reader takes depends on the others.
+fn check_ends(bytes: &[u8]) -> Result<(), ArchiveFault> {
+    let tail = bytes.get(bytes.len().saturating_sub(LONGEST_END)..).unwrap_or(bytes);
+    for end in tail.windows(END).filter(|end| end.starts_with(b"PK\x05\x06")) {
+        let Some(([.., low, high], rest)) = end.split_first_chunk::<12>() else { continue };
+        if usize::from(u16::from_le_bytes([*low, *high])) > MAX_ENTRIES {
+            return Err(ArchiveFault::TooManyEntries);
+        }
+        // The sign that a record of 64 bits counts instead, for archives above 4 GB.
+        let (size, offset) = (rest.get(..4), rest.get(4..8));
+        if [size, offset].contains(&Some(&[0xFF; 4])) {
+            return Err(ArchiveFault::Method);
+        }
+    }
+    Ok(())
 }
+
+/// The record at an archive's end, without the comment behind it.
+const END: usize = 22;
+/// The same with the longest comment is half as long.
+const LONGEST_END: usize = 0x2_0000;
 
 /// Why an archive is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

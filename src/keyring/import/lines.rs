@@ -2,7 +2,7 @@
 //! widespread decoder keeps them. Other lines are passed over.
 
 use super::meters::Found;
-use super::{Place, Refused, RowFault};
+use super::{MOST_ROWS, Place, Refused, RowFault};
 use crate::keyring::{MeterKey, Selector, parse_key};
 
 /// Whether a file is one: a line of it gives a key.
@@ -14,9 +14,12 @@ pub(super) fn is_one(text: &[u8]) -> bool {
 pub(super) fn read(text: &[u8]) -> Vec<Found> {
     let keys = || lines(text).filter(|(_, name, _)| name.eq_ignore_ascii_case(b"key"));
     // Reserved at once: a list that grew would leave copies of keys behind.
-    let mut found = Vec::with_capacity(keys().count());
+    let mut found = Vec::with_capacity(keys().take(MOST_ROWS).count());
     let mut meter = None;
     for (line, name, value) in lines(text) {
+        if found.len() >= MOST_ROWS {
+            break;
+        }
         if name.eq_ignore_ascii_case(b"id") {
             meter = Some(std::str::from_utf8(value).ok().and_then(|id| Selector::parse_padded(id).ok()));
         } else if name.eq_ignore_ascii_case(b"key") {

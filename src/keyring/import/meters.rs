@@ -86,7 +86,10 @@ struct Item {
     /// The key file's own name for the key at hand, and its value.
     key_name: Text,
     value: Text,
-    deks: Vec<Text>,
+    /// The DEK element at hand.
+    dek: Text,
+    /// What the DEKs so far come to; however many there are, only this is kept.
+    key: Option<Result<Key, RowFault>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,7 +113,7 @@ impl Item {
             "SerialNo" | "SerialNumber" if self.serial.is_empty() => Field::Serial,
             "VendorId" | "ManufacturerId" if self.maker.is_empty() => Field::Maker,
             "DEK" => {
-                self.deks.push(Text::default());
+                self.dek = Text::default();
                 Field::Dek
             }
             "Key" => {
@@ -132,21 +135,36 @@ impl Item {
     }
 
     fn end(&mut self) {
-        if let Some(Field::Pair { dek }) = self.path.pop()
-            && (dek || is_dek(self.key_name.as_str()))
-        {
-            self.deks.push(std::mem::take(&mut self.value));
+        match self.path.pop() {
+            Some(Field::Dek) => {
+                let dek = std::mem::take(&mut self.dek);
+                self.take_key(&dek);
+            }
+            Some(Field::Pair { dek }) if dek || self.key_name.get().is_ok_and(is_dek) => {
+                let value = std::mem::take(&mut self.value);
+                self.take_key(&value);
+            }
+            _ => {}
         }
+    }
+
+    fn take_key(&mut self, text: &Text) {
+        if text.is_empty() {
+            return;
+        }
+        let read = text.get().and_then(|text| parse_key(text).map_err(RowFault::Key));
+        self.key = Some(match (self.key.take(), read) {
+            (Some(Ok(first)), Ok(other)) if first != other => Err(RowFault::SeveralKeys),
+            (Some(Ok(_)) | None, read) => read,
+            (Some(Err(fault)), _) => Err(fault),
+        });
     }
 
     fn letter(&mut self, letter: char) {
         let text = match self.path.last() {
             Some(Field::Serial) => &mut self.serial,
             Some(Field::Maker) => &mut self.maker,
-            Some(Field::Dek) => match self.deks.last_mut() {
-                Some(text) => text,
-                None => return,
-            },
+            Some(Field::Dek) => &mut self.dek,
             Some(Field::Name) => &mut self.key_name,
             Some(Field::Value) => &mut self.value,
             _ => return,
@@ -156,7 +174,7 @@ impl Item {
 
     fn finish(self, place: Place) -> Found {
         let refused = |meter, why| Refused { place, meter, why };
-        let serial = self.serial.as_str().trim();
+        let serial = self.serial.get().map_err(|why| refused(None, why))?;
         if serial.is_empty() {
             return Err(refused(None, RowFault::NoNumber));
         }
@@ -165,19 +183,11 @@ impl Item {
             return Err(refused(None, RowFault::Number));
         };
         // A name that is no manufacturer's code says nothing: the number alone does then.
-        let maker: Option<Manufacturer> = self.maker.as_str().trim().parse().ok();
+        let maker = self.maker.get().map_err(|why| refused(None, why))?;
+        let maker: Option<Manufacturer> = maker.parse().ok();
         let meter = maker.map_or(Selector::Number(serial), |maker| Selector::Maker(maker, serial));
-        let mut keys = self.deks.iter().filter(|key| !key.as_str().trim().is_empty());
-        let first = keys.next().ok_or_else(|| refused(Some(meter), RowFault::NoKey))?;
-        let read = |text: &Text| {
-            parse_key(text.as_str()).map_err(|fault| refused(Some(meter), RowFault::Key(fault)))
-        };
-        let key: Key = read(first)?;
-        for other in keys {
-            if read(other)? != key {
-                return Err(refused(Some(meter), RowFault::SeveralKeys));
-            }
-        }
+        let key = self.key.ok_or_else(|| refused(Some(meter), RowFault::NoKey))?;
+        let key = key.map_err(|why| refused(Some(meter), why))?;
         Ok((place, MeterKey { meter, key, q4: None }))
     }
 }
@@ -188,23 +198,32 @@ fn is_dek(name: &str) -> bool {
 
 /// A short text that may be a key: it never grows, and is wiped.
 #[derive(Default)]
-struct Text(Option<Zeroizing<String>>);
+struct Text {
+    text: Option<Zeroizing<String>>,
+    /// More came than it holds.
+    overflowed: bool,
+}
 
 impl Text {
     fn push(&mut self, letter: char) {
-        let text = self.0.get_or_insert_with(|| Zeroizing::new(String::with_capacity(LONGEST)));
-        // One that is too long is no key and no number either, so its end may be lost.
-        if text.len().saturating_add(letter.len_utf8()) <= LONGEST {
+        let text = self.text.get_or_insert_with(|| Zeroizing::new(String::with_capacity(LONGEST)));
+        if self.overflowed || text.len().saturating_add(letter.len_utf8()) > LONGEST {
+            self.overflowed = true;
+        } else {
             text.push(letter);
         }
     }
 
-    fn as_str(&self) -> &str {
-        self.0.as_ref().map_or("", |text| text.as_str())
+    /// Without the blanks around it. Of one that is too long the beginning says nothing: it could be another's number.
+    fn get(&self) -> Result<&str, RowFault> {
+        if self.overflowed {
+            return Err(RowFault::TooLong);
+        }
+        Ok(self.text.as_ref().map_or("", |text| text.trim()))
     }
 
     fn is_empty(&self) -> bool {
-        self.as_str().trim().is_empty()
+        self.get().is_ok_and(str::is_empty)
     }
 }
 

@@ -29,6 +29,9 @@ use super::csv::{CsvFault, KeyTable};
 use super::{KeyError, MAX_KEYS, MeterKey, Selector};
 use envelope::Envelope;
 
+/// So many rows are read: one more than a keyring takes, which shows that there are too many.
+const MOST_ROWS: usize = MAX_KEYS + 1;
+
 /// The largest file that is read: 96 MB.
 pub const MAX_BYTES: usize = 96_000_000;
 
@@ -169,7 +172,7 @@ fn root(text: &str) -> Result<Root, XmlFault> {
 fn rows(table: &KeyTable) -> Vec<meters::Found> {
     // Reserved at once: a list that grew would leave copies of keys behind.
     let mut found = Vec::with_capacity(table.most_rows());
-    found.extend(table.entries().map(|row| {
+    found.extend(table.entries().take(MOST_ROWS).map(|row| {
         row.map(|(line, entry)| (Place::Line(line), entry)).map_err(|problem| Refused {
             place: Place::Line(problem.line),
             meter: None,
@@ -320,6 +323,9 @@ pub enum RowFault {
     /// A serial number that is none.
     #[error("its serial number is not one of up to eight digits")]
     Number,
+    /// A text that is cut off would be another.
+    #[error("its serial number, maker or key is longer than any is")]
+    TooLong,
     /// No DEK.
     #[error("the file gives no data key (DEK) for it: ask the utility for a file with keys")]
     NoKey,

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use proptest::prelude::*;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::*;
 use crate::keyring::fuzzing::{key_file, key_file_inside, sealed_file};
@@ -20,6 +20,7 @@ const SEMICOLON: &[u8] = include_bytes!("../samples/keys-semicolon.csv");
 const COMMA: &[u8] = include_bytes!("../samples/keys-comma.csv");
 const BAD: &[u8] = include_bytes!("../samples/keys-bad.csv");
 
+const KEM_KEYS: [(&str, char); 2] = [("KAM.10000001", 'A'), ("KAM.12345678", 'B')];
 const PASSWORD: &str = "Sample-Pass1";
 const PASSWORD2: &str = "Prøve-2-Sixteen";
 const KEY_A: &str = "000102030405060708090A0B0C0D0E0F";
@@ -35,13 +36,16 @@ fn inside(plain: &str) -> Result<KeyFile, Fault> {
     open(sealed_file(plain.as_bytes(), "p").as_bytes(), "p")
 }
 
-fn keys(file: &KeyFile) -> Vec<(String, bool)> {
-    let known = [KEY_A, KEY_B, KEY_C].map(|key| parse_key(key).unwrap());
-    file.rows().map(|row| (row.entry.meter.to_string(), known.contains(&row.entry.key))).collect()
+/// Whose key is which.
+fn keys(file: &KeyFile) -> Vec<(String, char)> {
+    let known = [('A', KEY_A), ('B', KEY_B), ('C', KEY_C)];
+    let which =
+        |key| known.into_iter().find(|(_, text)| parse_key(text).as_ref() == Ok(key)).map_or('?', |(k, _)| k);
+    file.rows().map(|row| (row.entry.meter.to_string(), which(&row.entry.key))).collect()
 }
 
-fn of(meters: &[&str]) -> Vec<(String, bool)> {
-    meters.iter().map(|meter| ((*meter).to_owned(), true)).collect()
+fn of(meters: &[(&str, char)]) -> Vec<(String, char)> {
+    meters.iter().map(|(meter, key)| ((*meter).to_owned(), *key)).collect()
 }
 
 fn zip_of(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
@@ -57,23 +61,19 @@ fn zip_of(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
 fn every_sample_opens_with_its_password() {
     for bytes in [KEM, KEM_ZIP, KEM_PLAIN] {
         let file = open(bytes, PASSWORD).unwrap();
-        assert_eq!((file.kind, keys(&file)), (Kind::Kem, of(&["KAM.10000001", "KAM.12345678"])));
+        assert_eq!((file.kind, keys(&file)), (Kind::Kem, of(&KEM_KEYS)));
     }
-    assert_eq!(keys(&open(KEM_NUL, "0123456789abcdef").unwrap()), of(&["KAM.10000001", "KAM.12345678"]));
+    assert_eq!(keys(&open(KEM_NUL, "0123456789abcdef").unwrap()), of(&KEM_KEYS));
     for bytes in [KEM2, KEM2_ZIP] {
         let file = open(bytes, PASSWORD2).unwrap();
-        assert_eq!((file.kind, keys(&file)), (Kind::Kem2, of(&["KAW.87654321", "KAM.10000002"])));
+        assert_eq!(
+            (file.kind, keys(&file)),
+            (Kind::Kem2, of(&[("KAW.87654321", 'A'), ("KAM.10000002", 'C')]))
+        );
         assert!(file.sealed);
     }
-    assert_eq!(keys(&open(SEMICOLON, "").unwrap()), of(&["10000001", "12345678"]));
-    assert_eq!(keys(&open(COMMA, "").unwrap()), of(&["10000001", "87654321"]));
-}
-
-#[test]
-fn the_right_key_is_taken_among_those_of_a_kem2_file() {
-    let file = open(KEM2, PASSWORD2).unwrap();
-    let read: Vec<_> = file.rows().map(|row| row.entry.key.clone()).collect();
-    assert_eq!(read, [parse_key(KEY_A).unwrap(), parse_key(KEY_C).unwrap()]);
+    assert_eq!(keys(&open(SEMICOLON, "").unwrap()), of(&[("10000001", 'A'), ("12345678", 'B')]));
+    assert_eq!(keys(&open(COMMA, "").unwrap()), of(&[("10000001", 'A'), ("87654321", 'A')]));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn lines_of_numbers_and_keys_are_read() {
         "name=Cellar\nid=87654321\nkey={KEY_A}\n\nname=x\r\nid = 4711\r\nkey = {KEY_B}\r\nkey={KEY_C}\n"
     );
     let file = open(text.as_bytes(), "").unwrap();
-    assert_eq!((file.kind, keys(&file)), (Kind::Lines, of(&["87654321", "00004711"])));
+    assert_eq!((file.kind, keys(&file)), (Kind::Lines, of(&[("87654321", 'A'), ("00004711", 'B')])));
     let refused: Vec<_> = file.refused.iter().map(|one| (one.place, one.why)).collect();
     assert_eq!(refused, [(Place::Line(8), RowFault::NoNumber)]);
 }
@@ -151,7 +151,7 @@ fn meters_that_cannot_be_used_are_named_and_the_others_taken() {
             (Place::Meter(5), RowFault::Key(KeyError::NotHex)),
         ]
     );
-    assert_eq!(keys(&file), of(&["00000003"]));
+    assert_eq!(keys(&file), of(&[("00000003", 'A')]));
 }
 
 #[test]
@@ -164,9 +164,47 @@ fn a_key_type_may_stand_in_an_attribute_and_other_keys_are_never_taken() {
          <Key><Name>DEK</Name><Value>{KEY_B}</Value></Key></Device></Devices>"
     ))
     .unwrap();
-    assert_eq!(keys(&file), of(&["00000001"]));
+    assert_eq!(keys(&file), of(&[("00000001", 'A')]));
     let refused: Vec<_> = file.refused.iter().map(|one| one.why).collect();
     assert_eq!(refused, [RowFault::NoKey, RowFault::SeveralKeys]);
+}
+
+#[test]
+fn a_text_that_is_too_long_is_refused_and_not_cut() {
+    let blanks = " ".repeat(124);
+    let meter =
+        |serial: &str, key: &str| format!("<Meter><SerialNo>{serial}</SerialNo><DEK>{key}</DEK></Meter>");
+    let all = [
+        meter(&format!("{blanks}12345678"), KEY_A),
+        meter("2", &format!("{}{KEY_A}", " ".repeat(120))),
+        meter("3", &format!("{KEY_A}{blanks}")),
+        meter(&format!("{}4", " ".repeat(127)), KEY_A),
+    ];
+    let file = inside(&format!("<MetersInOrder>{}</MetersInOrder>", all.concat())).unwrap();
+    let refused: Vec<_> = file.refused.iter().map(|one| (one.place, one.why)).collect();
+    assert_eq!(refused, [1, 2, 3].map(|n| (Place::Meter(n), RowFault::TooLong)));
+    assert_eq!(keys(&file), of(&[("00000004", 'A')]));
+}
+
+#[test]
+fn a_meter_with_keys_without_end_takes_no_more_memory_than_with_one() {
+    let many = format!("<DEK>{KEY_A}</DEK><Key><Name>DEK</Name><Value>{KEY_A}</Value></Key>").repeat(20_000);
+    let file =
+        inside(&format!("<Devices><Device><SerialNumber>1</SerialNumber>{many}</Device></Devices>")).unwrap();
+    assert_eq!(keys(&file), of(&[("00000001", 'A')]));
+}
+
+#[test]
+fn a_file_of_rows_without_end_is_read_no_further_than_a_keyring_goes() {
+    let lines = "key=x\n".repeat(3 * MAX_KEYS);
+    assert_eq!(lines::read(lines.as_bytes()).len(), MAX_KEYS + 1);
+    assert_eq!(open(lines.as_bytes(), "").unwrap_err(), Fault::TooManyKeys);
+    let table = format!("id,key\n{}", "x\n".repeat(3 * MAX_KEYS));
+    let table = KeyTable::from_bytes(Zeroizing::new(table.into_bytes()));
+    let found = rows(&table);
+    assert_eq!((found.len(), found.capacity()), (MAX_KEYS + 1, MAX_KEYS + 1));
+    let empty = KeyTable::from_bytes(Zeroizing::new(vec![b'\n'; 10 * MAX_KEYS]));
+    assert_eq!((rows(&empty).len(), rows(&empty).capacity()), (0, MAX_KEYS + 1));
 }
 
 #[test]
@@ -204,6 +242,37 @@ fn hostile_archives_are_refused_by_name() {
     }
     let refused = open(&lying, "p").unwrap_err();
     assert!(matches!(refused, Fault::Archive(ArchiveFault::Bomb | ArchiveFault::Damaged)), "{refused:?}");
+
+    // One that lies about how small it is packed.
+    let mut lying = bomb.clone();
+    let packed = ZipArchive::new(io::Cursor::new(&bomb)).unwrap().by_index_raw(0).unwrap().compressed_size();
+    let packed = u32::try_from(packed).unwrap().to_le_bytes();
+    while let Some(at) = lying.windows(4).position(|window| window == packed) {
+        lying[at..at + 4].copy_from_slice(&5_000_000u32.to_le_bytes());
+    }
+    assert_eq!(open(&lying, "p").unwrap_err(), ArchiveFault::Bomb.into());
+
+    // One whose list of 64 bits promises a thousand million entries, by an end that promises one.
+    let mut endless = bomb.clone();
+    let end = endless.len() - 22;
+    endless[end + 16..end + 20].fill(0xFF);
+    let mut wide = b"PK\x06\x06".to_vec();
+    wide.extend(44u64.to_le_bytes());
+    wide.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    for value in [1_000_000_000, 1_000_000_000, 1 << 40, end as u64] {
+        wide.extend(u64::to_le_bytes(value));
+    }
+    wide.extend(b"PK\x06\x07\0\0\0\0");
+    wide.extend((end as u64).to_le_bytes());
+    wide.extend(1u32.to_le_bytes());
+    endless.splice(end..end, wide);
+    assert_eq!(open(&endless, "p").unwrap_err(), ArchiveFault::Method.into());
+    // One behind whose list stands another end, which promises more than there is room for.
+    let mut two_ends = bomb.clone();
+    let mut other = bomb[end..].to_vec();
+    other[8..12].fill(0xF0);
+    two_ends.splice(end..end, other);
+    assert_eq!(open(&two_ends, "p").unwrap_err(), ArchiveFault::TooManyEntries.into());
 
     let names: Vec<String> = (0..65).map(|n| format!("{n}.txt")).collect();
     let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
@@ -275,7 +344,7 @@ proptest! {
         bytes[at] ^= 1 << bit;
         // The ZIP's checksum covers the enciphered text.
         if let Ok(file) = open(&bytes, PASSWORD) {
-            prop_assert_eq!(keys(&file), of(&["KAM.10000001", "KAM.12345678"]));
+            prop_assert_eq!(keys(&file), of(&KEM_KEYS));
         }
     }
 }

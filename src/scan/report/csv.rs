@@ -17,7 +17,7 @@ impl Report {
         for line in &self.meters {
             let first = [
                 "yes".to_owned(),
-                yes(line.green),
+                if line.early { "too early".to_owned() } else { yes(line.green) },
                 yes(line.heard),
                 line.findings.join("; "),
                 line.id.clone(),
@@ -52,6 +52,6 @@ pub fn rows<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Result<String, Strin
 }
 
 /// Spreadsheets take some beginnings for formulas.
-pub(in crate::scan) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }

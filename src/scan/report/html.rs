@@ -8,7 +8,7 @@ use crate::scan::row::Row;
 const STYLE: &str = "body{font-family:sans-serif;margin:2em;color:#111;background:#fff}\
 table{border-collapse:collapse;width:100%;margin:1em 0}caption{text-align:left;font-weight:bold}\
 th,td{border-bottom:1px solid #bbb;padding:.3em .5em;text-align:left;vertical-align:top}\
-td.n{text-align:right;white-space:nowrap}.ok{background:#d9f2d9}.not{background:#f9d6d5}\
+td.n{text-align:right;white-space:nowrap}.ok{background:#d9f2d9}.not{background:#f9d6d5}.early{background:#fbf0c4}\
 .sign{margin-top:4em}@media print{body{margin:0}tr{break-inside:avoid}}";
 
 impl Report {
@@ -30,6 +30,9 @@ impl Report {
              <style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>"
         )?;
         writeln!(html, "<p><strong>{}</strong></p>", escaped(&self.conclusion))?;
+        for trouble in &self.troubles {
+            writeln!(html, "<p>{}</p>", escaped(trouble))?;
+        }
         writeln!(html, "<p>{}</p>", escaped(&self.sums()))?;
         self.expected(html)?;
         if !self.installing.is_empty() {
@@ -78,7 +81,11 @@ impl Report {
 }
 
 fn expected_line(html: &mut String, line: &Line) -> std::fmt::Result {
-    let (class, word) = if line.green { ("ok", "yes") } else { ("not", "NO") };
+    let (class, word) = match (line.green, line.early) {
+        (true, _) => ("ok", "yes"),
+        (_, true) => ("early", "too early to tell"),
+        _ => ("not", "NO"),
+    };
     write!(
         html,
         "<tr class={class}><td>{word}<td>{}<td>{}<td>{}",

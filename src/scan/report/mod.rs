@@ -4,7 +4,7 @@ mod csv;
 mod html;
 mod text;
 
-pub(super) use csv::harmless;
+pub(crate) use csv::harmless;
 pub use csv::rows as csv_rows;
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use wmbus::Meter;
 
 use super::row::{Opens, Row, Whose};
 use super::table::Totals;
-use super::verdict::Verdict;
+use super::verdict::{MINUTE, Verdict, span, usual_interval};
 use crate::config::{ListedMeter, MeterList};
 use crate::keyring::Selector;
 
@@ -59,6 +59,8 @@ pub struct Report {
     pub installing: Vec<Row>,
     /// The receivers.
     pub receivers: Vec<Receiver>,
+    /// What went wrong while it was listened, so that figures may be too low.
+    pub troubles: Vec<String>,
 }
 
 /// One expected meter.
@@ -74,6 +76,8 @@ pub struct Line {
     pub heard: bool,
     /// Whether it is in order.
     pub green: bool,
+    /// Whether more time may show that it is.
+    pub early: bool,
     /// What is to be said of it.
     pub findings: Vec<String>,
     /// What is known of it.
@@ -97,25 +101,29 @@ pub struct Found<'a> {
     pub rows: Vec<(Row, u32)>,
     /// The receivers.
     pub receivers: Vec<Receiver>,
+    /// What went wrong while it was listened.
+    pub troubles: Vec<String>,
 }
 
 impl Report {
     /// Holds what was heard against what was expected.
     #[must_use]
     pub fn new(found: Found<'_>) -> Self {
-        let Found { kind, gateway, at, minutes, expected, rows, receivers } = found;
+        let Found { kind, gateway, at, minutes, expected, rows, receivers, troubles } = found;
+        let of = Of { kind, watched: minutes.saturating_mul(MINUTE) };
         let mut installing: Vec<Row> =
             rows.iter().map(|(row, _)| row).filter(|row| row.is_installing()).cloned().collect();
         installing.sort_by_key(|row| row.heard.installation_ago);
         let (mut meters, mut foreign) = match expected {
-            Some(list) => against(kind, list, rows),
+            Some(list) => against(of, list, rows),
             None => {
                 let (ours, foreign): (Vec<_>, Vec<_>) =
                     rows.into_iter().partition(|(row, _)| row.whose != Whose::Foreign);
-                (ours.into_iter().map(|of| Line::alone(kind, of)).collect(), foreign)
+                (ours.into_iter().map(|row| Line::alone(of, row)).collect(), foreign)
             }
         };
-        meters.sort_by(|a, b| (a.green, a.heard, &a.id).cmp(&(b.green, b.heard, &b.id)));
+        let rank = |line: &Line| (line.green, line.early, line.heard);
+        meters.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id)));
         foreign.retain(|(_, telegrams)| *telegrams > 0);
         foreign.sort_by_key(|(row, _)| std::cmp::Reverse(row.heard.rssi));
         let heard = meters.iter().filter(|line| line.heard).count();
@@ -133,6 +141,7 @@ impl Report {
             installing,
             meters,
             receivers,
+            troubles,
         };
         report.conclusion = report.concluded();
         report
@@ -160,7 +169,8 @@ impl Report {
 
     fn concluded(&self) -> String {
         let (heard, all) = (self.heard, self.meters.len());
-        let red = self.meters.iter().filter(|line| !line.green).count();
+        let early = self.meters.iter().filter(|line| line.early).count();
+        let red = self.meters.iter().filter(|line| !line.green && !line.early).count();
         let weak = self.meters.iter().filter(|line| line.heard && line.is(Verdict::Poor)).count();
         if all == 0 {
             return "No meter was expected: give a list, or add keys.".to_owned();
@@ -176,6 +186,7 @@ impl Report {
                 missing => format!("{missing} of {all} expected meters were not heard"),
             }
         };
+        let still = format!("of {early} more time may show that they are in order");
         match (self.kind, red, weak) {
             (Kind::Survey, _, 0) if self.all_heard => format!("{heard}; this place will do."),
             (Kind::Survey, _, 0) => {
@@ -186,11 +197,29 @@ impl Report {
                     "{heard}, {weak} of those heard poorly; move the antenna, or put a second gateway near them."
                 )
             }
-            (Kind::Commissioning, 0, _) => {
+            (Kind::Commissioning, 0, _) if early == 0 => {
                 format!("{heard}, and every one opens and is read: all is in order.")
             }
-            (Kind::Commissioning, red, _) => format!("{heard}; {red} of {all} need work."),
+            (Kind::Commissioning, 0, _) => format!("{heard}; {still}."),
+            (Kind::Commissioning, red, _) if early == 0 => format!("{heard}; {red} of {all} need work."),
+            (Kind::Commissioning, red, _) => format!("{heard}; {red} of {all} need work, {still}."),
         }
+    }
+}
+
+/// What a line is judged by besides its row.
+#[derive(Clone, Copy, Debug)]
+struct Of {
+    kind: Kind,
+    /// For how many milliseconds it was listened.
+    watched: u64,
+}
+
+impl Of {
+    /// A meter that is put to work may send too seldom to have been heard, opened and believed in this time, for which two
+    /// telegrams must agree.
+    fn is_short(self, interval: u64) -> bool {
+        self.kind == Kind::Commissioning && self.watched < interval.saturating_mul(2)
     }
 }
 
@@ -222,7 +251,7 @@ fn format_of(file: &Path) -> Result<Format, String> {
 }
 
 /// Each row of the list with the meter that it means, and the meters that no row means.
-fn against(kind: Kind, list: &MeterList, rows: Vec<(Row, u32)>) -> (Vec<Line>, Vec<(Row, u32)>) {
+fn against(of: Of, list: &MeterList, rows: Vec<(Row, u32)>) -> (Vec<Line>, Vec<(Row, u32)>) {
     let listed: BTreeMap<Selector, &ListedMeter> = list.iter().collect();
     let mut found: BTreeMap<Selector, Vec<(Row, u32)>> = BTreeMap::new();
     let mut foreign = Vec::new();
@@ -237,18 +266,18 @@ fn against(kind: Kind, list: &MeterList, rows: Vec<(Row, u32)>) -> (Vec<Line>, V
         }
     }
     let line = |(selector, meter): (&Selector, &&ListedMeter)| {
-        Line::listed(kind, *selector, meter, found.remove(selector).unwrap_or_default())
+        Line::listed(of, *selector, meter, found.remove(selector).unwrap_or_default())
     };
     (listed.iter().map(line).collect(), foreign)
 }
 
 impl Line {
-    fn listed(kind: Kind, selector: Selector, listed: &ListedMeter, mut rows: Vec<(Row, u32)>) -> Self {
+    fn listed(of: Of, selector: Selector, listed: &ListedMeter, mut rows: Vec<(Row, u32)>) -> Self {
         rows.sort_by_key(|(_, telegrams)| *telegrams);
         let best = rows.pop();
         let text =
             |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().replace(char::is_control, " ");
-        let mut line = Self::new(kind, selector.to_string(), best);
+        let mut line = Self::new(of, selector.to_string(), best);
         line.name = text(&listed.name);
         line.metering_point = text(&listed.metering_point);
         for (other, telegrams) in &rows {
@@ -262,12 +291,12 @@ impl Line {
         line
     }
 
-    fn alone(kind: Kind, (row, telegrams): (Row, u32)) -> Self {
+    fn alone(of: Of, (row, telegrams): (Row, u32)) -> Self {
         let (id, name) = (row.heard.meter.clone(), row.name.clone().unwrap_or_default());
-        Self { name, ..Self::new(kind, id, Some((row, telegrams))) }
+        Self { name, ..Self::new(of, id, Some((row, telegrams))) }
     }
 
-    fn new(kind: Kind, id: String, best: Option<(Row, u32)>) -> Self {
+    fn new(of: Of, id: String, best: Option<(Row, u32)>) -> Self {
         let heard = best.as_ref().is_some_and(|(_, telegrams)| *telegrams > 0);
         let mut line = Self {
             id,
@@ -275,24 +304,29 @@ impl Line {
             metering_point: String::new(),
             heard,
             green: heard,
+            early: false,
             findings: Vec::new(),
             meter: best.map(|(row, _)| row),
         };
-        line.find(kind);
+        line.find(of);
         line
     }
 
     /// What is to be said of it, and whether it is in order.
-    fn find(&mut self, kind: Kind) {
-        let Some(row) = &self.meter else {
-            self.findings.push("not heard".to_owned());
+    fn find(&mut self, of: Of) {
+        let interval = self.meter.as_ref().map_or(usual_interval(None), |row| {
+            row.heard.interval.unwrap_or_else(|| usual_interval(row.heard.link_mode))
+        });
+        let Some(row) = self.meter.as_ref().filter(|_| self.heard) else {
+            self.early = of.is_short(interval);
+            let seldom = || format!(": it may send every {} only", span(interval));
+            let yet = if self.early { seldom() } else { String::new() };
+            let last = self.meter.as_ref().map_or_else(String::new, |row| {
+                format!(" in this time, last heard {} ago", span(row.heard.heard_ago))
+            });
+            self.findings.push(format!("not heard{last}{yet}"));
             return;
         };
-        if !self.heard {
-            let ago = super::verdict::span(row.heard.heard_ago);
-            self.findings.push(format!("not heard in this time, last heard {ago} ago"));
-            return;
-        }
         if row.verdict() != Verdict::Good {
             self.findings.push(row.verdict_words());
         }
@@ -303,12 +337,15 @@ impl Line {
             Opens::Sealed => self.findings.push("encrypted; the gateway does not expect it yet".to_owned()),
             other => self.findings.push(other.as_str().to_owned()),
         }
-        if kind == Kind::Commissioning {
+        if of.kind == Kind::Commissioning {
             let opens = matches!(row.key, Opens::Opens | Opens::Plain);
-            red |= !opens || row.heard.reading.is_none();
-            if opens && row.heard.reading.is_none() {
+            let unread = opens && row.heard.reading.is_none();
+            if unread {
                 self.findings.push("nothing it said is believed yet: two telegrams must agree".to_owned());
             }
+            let untried = matches!(row.key, Opens::Untried | Opens::Sealed | Opens::Unknown);
+            self.early = !red && (unread || untried) && of.is_short(interval);
+            red |= !opens || unread;
         }
         let codes = row.codes();
         if !codes.is_empty() {

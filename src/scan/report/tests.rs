@@ -14,6 +14,10 @@ const LIST: &str = "id,name,metering_point\n\
     00000099,Somewhere,MP99\n";
 
 fn report(kind: Kind, list: Option<&str>) -> Report {
+    report_after(60, kind, list)
+}
+
+fn report_after(minutes: u64, kind: Kind, list: Option<&str>) -> Report {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("list.csv");
     let list = list.map(|text| {
@@ -26,10 +30,11 @@ fn report(kind: Kind, list: Option<&str>) -> Report {
         kind,
         gateway: "kylavesi/gw-7".to_owned(),
         at: "2026-11-25 12:50".to_owned(),
-        minutes: 10,
+        minutes,
         expected: list.as_ref(),
         rows,
         receivers: Vec::new(),
+        troubles: Vec::new(),
     };
     Report::new(found)
 }
@@ -98,4 +103,35 @@ fn conclusions_are_sentences() {
     );
     let red = report(Kind::Commissioning, Some("id\n00000001\n00000004\n"));
     assert_eq!(red.conclusion, "All 2 expected meters were heard; 1 of 2 need work.");
+}
+
+#[test]
+fn what_a_short_time_cannot_show_needs_no_work_yet() {
+    // 00000005 sends every 16 s and was not opened so far; 00000099 was not heard.
+    let list = Some("id\n00000001\n00000004\n00000005\n00000099\n");
+    let marks = |report: &Report| -> Vec<String> {
+        report
+            .text()
+            .lines()
+            .filter(|line| line.contains("0000000") || line.contains("00000099"))
+            .take(4)
+            .map(|line| line[..12].to_owned())
+            .collect()
+    };
+    let soon = report_after(10, Kind::Commissioning, list);
+    assert_eq!(marks(&soon), ["NOT 00000004", "NOT 00000005", "..  00000099", "OK  00000001"]);
+    assert!(!soon.all_green);
+    let at_once = report_after(0, Kind::Commissioning, list);
+    assert_eq!(marks(&at_once), ["NOT 00000004", "..  00000099", "..  00000005", "OK  00000001"]);
+    assert!(soon.text().contains("! not heard: it may send every 15 min only"), "{}", soon.text());
+    assert!(
+        soon.conclusion.ends_with("2 of 4 need work, of 1 more time may show that they are in order."),
+        "{}",
+        soon.conclusion
+    );
+    assert!(soon.html().contains("too early to tell") && soon.csv().unwrap().contains(",too early,"));
+    let later = report_after(30, Kind::Commissioning, list);
+    assert_eq!(later.meters.iter().filter(|line| !line.green && !line.early).count(), 3);
+    let survey = report_after(10, Kind::Survey, list);
+    assert!(survey.meters.iter().all(|line| !line.early), "a survey says what was heard");
 }

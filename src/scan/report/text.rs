@@ -46,6 +46,9 @@ impl Report {
                 receiver.name, receiver.protocol, receiver.state, receiver.frames
             )?;
         }
+        for trouble in &self.troubles {
+            writeln!(text, "! {trouble}")?;
+        }
         writeln!(text, "{}\n", self.sums())?;
         if !self.meters.is_empty() {
             writeln!(
@@ -85,7 +88,11 @@ const MOST_FOREIGN: usize = 20;
 
 /// At most 80 columns: it is read over SSH.
 fn write_line(text: &mut String, line: &Line) -> std::fmt::Result {
-    let mark = if line.green { "OK " } else { "NOT" };
+    let mark = match (line.green, line.early) {
+        (true, _) => "OK ",
+        (_, true) => ".. ",
+        _ => "NOT",
+    };
     match line.meter.as_ref().filter(|_| line.heard) {
         None => writeln!(text, "{mark} {}", line.id)?,
         Some(row) => {

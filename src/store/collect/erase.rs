@@ -1,27 +1,66 @@
 //! Erasing what the receiving half keeps of a meter.
 
+use messages::batch::Seq;
 use rusqlite::params;
 
 use super::{CollectStore, STREAMS};
-use crate::store::erase::{Span, erase_blocks, overwrite_free};
+use crate::store::erase::{Span, erase_some, overwrite_some, release_some};
 use crate::store::{StoreError, sqlite};
 
+/// How far erasing has come. Each step is short: what is received meanwhile is stored in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Step {
+    /// The blocks of this stream have been looked into up to here.
+    Blocks(usize, Seq),
+    /// Sealed frames and readings without a place.
+    Others,
+    /// Free pages are overwritten.
+    Overwrite,
+    /// The pages that were are let go.
+    Release,
+    /// All of it is done but the log, which still holds what was erased.
+    Done,
+}
+
+impl Step {
+    pub(in crate::store) const FIRST: Self = Self::Blocks(0, Seq::NONE);
+}
+
 impl CollectStore {
-    /// Erases blocks' records, sealed frames and unplaced readings of a meter within the span; tells how many blocks
-    /// were rewritten. What the collector remembers of the meter (its newest register, its counter) is not history and
-    /// stays. Unplaced readings have no time yet, so all of the meter's go.
-    pub(in crate::store) fn erase(&mut self, span: &Span) -> Result<u64, StoreError> {
-        self.connection.execute_batch("PRAGMA secure_delete=ON")?;
-        let erased = self.erase_all(span);
-        self.connection.execute_batch("PRAGMA secure_delete=FAST")?;
-        erased
+    /// Erases a bit more of a meter within the span: blocks' records, sealed frames, unplaced readings. What the collector
+    /// remembers of the meter (its newest register, its counter) is not history and stays. Unplaced readings have no time
+    /// yet, so all of the meter's go. After an error the store is to be opened again.
+    pub(in crate::store) fn erase_some(&mut self, span: &Span, step: Step) -> Result<Step, StoreError> {
+        match step {
+            Step::Blocks(index, at) => {
+                let Some(stream) = STREAMS.get(index).copied() else { return Ok(Step::Others) };
+                let reached = self.securely(|store| erase_some(&mut store.connection, stream, span, at))?;
+                Ok(reached.map_or(Step::Blocks(index + 1, Seq::NONE), |at| Step::Blocks(index, at)))
+            }
+            Step::Others => {
+                self.securely(|store| store.erase_others(span))?;
+                Ok(Step::Overwrite)
+            }
+            Step::Overwrite => {
+                Ok(if overwrite_some(&self.connection)? { Step::Overwrite } else { Step::Release })
+            }
+            Step::Release => Ok(if release_some(&self.connection)? { Step::Release } else { Step::Done }),
+            Step::Done => Ok(Step::Done),
+        }
     }
 
-    fn erase_all(&mut self, span: &Span) -> Result<u64, StoreError> {
-        let mut count = 0;
-        for stream in STREAMS {
-            count += erase_blocks(&mut self.connection, stream, span)?;
-        }
+    /// With what is deleted within pages overwritten at once.
+    fn securely<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.connection.execute_batch("PRAGMA secure_delete=ON")?;
+        let done = work(self)?;
+        self.connection.execute_batch("PRAGMA secure_delete=FAST")?;
+        Ok(done)
+    }
+
+    fn erase_others(&mut self, span: &Span) -> Result<(), StoreError> {
         let transaction = sqlite::begin(&mut self.connection)?;
         for meter in meters(&transaction, span)? {
             transaction.execute(
@@ -30,9 +69,7 @@ impl CollectStore {
             )?;
             transaction.execute("DELETE FROM unplaced WHERE meter = ?1", [meter])?;
         }
-        transaction.commit()?;
-        overwrite_free(&mut self.connection)?;
-        Ok(count)
+        Ok(transaction.commit()?)
     }
 }
 

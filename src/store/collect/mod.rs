@@ -21,6 +21,7 @@ use crate::world::Uptime;
 
 pub(super) const MIGRATIONS: Migrations = &[include_str!("../migrations/collect-1.sql")];
 
+pub(super) use self::erase::Step;
 pub(super) use self::read::{anchor, part_of as part, sealed_meters};
 pub(super) use self::recover::Opened;
 pub(super) use self::retention::Lost;

@@ -2,6 +2,7 @@
 
 mod desk;
 mod memory;
+mod merge;
 mod recover;
 mod uplink;
 mod view;
@@ -139,16 +140,7 @@ impl DeliverStore {
             "INSERT OR REPLACE INTO gateway(id, version, body) VALUES(1, ?1, ?2)",
             params![config.version.cast_signed(), write_document(config)?],
         )?;
-        let held: Vec<String> = transaction
-            .prepare("SELECT meter FROM document")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for meter in held {
-            let listed = meter.parse().is_ok_and(|meter: MeterId| config.meters.contains_key(&meter));
-            if !listed {
-                transaction.execute("DELETE FROM document WHERE meter = ?1", [meter])?;
-            }
-        }
+        forget_unlisted(&transaction, config)?;
         transaction.commit()?;
         Ok(())
     }
@@ -208,6 +200,21 @@ fn gateway_config(connection: &Connection) -> Result<Option<GatewayConfig>, Stor
     let body: Option<String> =
         connection.query_row("SELECT body FROM gateway", [], |row| row.get(0)).optional()?;
     body.map(|body| read_document(&body)).transpose()
+}
+
+/// Deletes the documents of meters that are not in the portal's list.
+fn forget_unlisted(connection: &Connection, config: &GatewayConfig) -> Result<(), StoreError> {
+    let held: Vec<String> = connection
+        .prepare("SELECT meter FROM document")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for meter in held {
+        let listed = meter.parse().is_ok_and(|meter: MeterId| config.meters.contains_key(&meter));
+        if !listed {
+            connection.execute("DELETE FROM document WHERE meter = ?1", [meter])?;
+        }
+    }
+    Ok(())
 }
 
 fn document(connection: &Connection, meter: MeterId) -> Result<Option<MeterConfig>, StoreError> {

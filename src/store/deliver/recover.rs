@@ -71,7 +71,7 @@ impl DeliverStore {
     pub fn look(&mut self) -> Result<(), StoreError> {
         match &mut self.place {
             Place::Disk(watch) => watch.look(&self.path),
-            Place::Memory(_) | Place::MemoryOnly => Ok(()),
+            Place::Memory(..) | Place::MemoryOnly(_) => Ok(()),
         }
     }
 
@@ -104,11 +104,13 @@ impl DeliverStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn erase(&mut self, meter: MeterId, from: Time, to: Time) -> Result<(), StoreError> {
+        let span = Span { meter, from, to };
+        self.remember_erased(span)?;
         self.connection.execute_batch("PRAGMA secure_delete=ON")?;
         let rows = self.desk(None, |desk| desk.erase(meter, from, to));
         let erased = rows
-            .and_then(|()| erase_blocks(&mut self.connection, Stream::Mails, &Span { meter, from, to }))
-            .and_then(|_| overwrite_free(&mut self.connection));
+            .and_then(|()| erase_blocks(&mut self.connection, Stream::Mails, &span))
+            .and_then(|()| overwrite_free(&mut self.connection));
         self.connection.execute_batch("PRAGMA secure_delete=FAST")?;
         erased?;
         sqlite::truncate(&self.connection)?;

@@ -1,10 +1,10 @@
 //! `deliver.db` as people are shown it: of the running half, or from its file while that does not run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use messages::Time;
 use messages::batch::{Epoch, Record, Seq, Stream};
+use messages::{MeterId, Time};
 use rusqlite::Connection;
 
 use super::{AlarmLists, Cursor, DeliverStore, FILE, MIGRATIONS, uplink};
@@ -102,19 +102,23 @@ impl<'a> DeliverView<'a> {
         uplink::parked(self.0, stream, epoch)
     }
 
-    /// Episodes, alarms and mails since a moment, at most `most` of each.
+    /// Episodes, alarms and mails of one meter or of all since a moment, at most `most` of each.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn alarms(self, since: Time, most: u32) -> Result<AlarmLists, StoreError> {
-        AlarmLists::read(self.0, since, most)
+    pub fn alarms(self, since: Time, meter: Option<MeterId>, most: u32) -> Result<AlarmLists, StoreError> {
+        AlarmLists::read(self.0, since, meter, most)
     }
 
-    /// What mail servers replied to mails that were reported since a moment, by Message-ID.
+    /// What mail servers replied to those of these mails that were reported since a moment, by Message-ID.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn replies(self, since: Time) -> Result<BTreeMap<String, u16>, StoreError> {
+    pub fn replies(
+        self,
+        since: Time,
+        messages: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, u16>, StoreError> {
         let mut replies = BTreeMap::new();
         for block in self.blocks().take(MOST_BLOCKS) {
             let block = block?;
@@ -124,6 +128,7 @@ impl<'a> DeliverView<'a> {
             for record in block.body.decode().into_iter().flatten().flatten() {
                 if let Record::Mail(report) = record
                     && let Some(reply) = report.reply
+                    && messages.contains(report.message.as_str())
                 {
                     replies.entry(report.message).or_insert(reply);
                 }

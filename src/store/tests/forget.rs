@@ -3,36 +3,22 @@
 use std::fs;
 use std::time::Duration;
 
-use messages::batch::{Body, Record, Seq, Stream};
-use messages::reading::{Checked, HourRow};
+use messages::batch::{Seq, Stream};
 use messages::status::DiskState;
-use messages::{Hour, MeterId, Time};
+use messages::{MeterId, Time};
 
-use super::{all, block};
-use crate::store::{
-    Because, Block, CollectReader, CollectStore, Commit, NewBlock, Options, Trouble, Writer, nonce,
-};
+use super::{all, block, hours, options};
+use crate::store::{Because, Block, CollectReader, CollectStore, Commit, StoreError, Trouble, Writer};
 use crate::world::Clock;
 
 const START: i64 = 1_795_478_400;
 
-fn options(directory: &std::path::Path, clock: &Clock) -> Options {
-    Options {
-        directory: directory.to_owned(),
-        budget: 20_000_000,
-        keep_acknowledged: Duration::from_secs(35 * 86_400),
-        keep_at_most: Duration::from_secs(100 * 86_400),
-        clock: clock.clone(),
-    }
-}
-
-fn hours(meters: &[&str], hour: i64) -> NewBlock {
-    let boundary = Hour::exact(Time::from_unix(START + hour * 3600).unwrap()).unwrap();
-    let row = |meter: &&str| {
-        Record::Hour(Box::new(HourRow::new(meter.parse().unwrap(), boundary, Checked::Checksum)))
-    };
-    let body = Body::encode(&meters.iter().map(row).collect::<Vec<_>>()).unwrap();
-    NewBlock { stream: Stream::Readings, nonce: nonce(), records: u32::try_from(meters.len()).unwrap(), body }
+/// From the beginning to the end.
+async fn erase(writer: &Writer, meter: MeterId, from: Time, to: Time) -> Result<u64, StoreError> {
+    let mut erasing = writer.begin_erasing(meter, from, to).await.unwrap();
+    let erased = erasing.done().await;
+    writer.end_erasing(erasing).await.unwrap();
+    erased
 }
 
 #[tokio::test]
@@ -112,7 +98,7 @@ async fn what_is_erased_stands_in_no_file_any_more() {
     let writer = Writer::start(options(directory.path(), &Clock::manual(START))).unwrap();
     let time = |hour: i64| Time::from_unix(START + hour * 3600).unwrap();
     let meter: MeterId = gone.parse().unwrap();
-    writer.erase(meter, time(2), time(8)).await.unwrap();
+    erase(&writer, meter, time(2), time(8)).await.unwrap();
     let after = all(directory.path(), Stream::Readings);
     for (seq, block) in &after {
         let rows = block.body.decode().unwrap();
@@ -120,7 +106,7 @@ async fn what_is_erased_stands_in_no_file_any_more() {
         assert_eq!(rows.len(), if (2..8).contains(&hour) { 1 } else { 2 }, "hour {hour}");
         assert_eq!((block.nonce, rows.len()), (before[seq].nonce, usize::try_from(block.records).unwrap()));
     }
-    writer.erase(meter, Time::MIN, Time::MAX).await.unwrap();
+    erase(&writer, meter, Time::MIN, Time::MAX).await.unwrap();
     for entry in fs::read_dir(directory.path().join("store")).unwrap().map(Result::unwrap) {
         let bytes = fs::read(entry.path()).unwrap();
         let found = bytes.windows(gone.len()).filter(|window| *window == gone.as_bytes()).count();
@@ -150,7 +136,7 @@ async fn what_waits_in_memory_is_erased_also_while_the_disk_cannot_be_written() 
         let sealed = vec![sealed(hour)];
         writer.submit(Commit { blocks, sealed, ..Commit::default() }).await.unwrap();
     }
-    assert!(writer.erase(gone.parse().unwrap(), time(0), time(2)).await.is_err(), "to be asked again");
+    assert!(erase(&writer, gone.parse().unwrap(), time(0), time(2)).await.is_err(), "to be asked again");
     let rows = |block: &Block| block.body.decode().unwrap().len();
     let ring = writer.ring().borrow().clone();
     let waiting = ring.blocks(Stream::Readings, Seq::NONE, 10);

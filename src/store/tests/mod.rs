@@ -12,10 +12,16 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
-use messages::batch::{Body, ContentType, Seq, Stream};
+use messages::batch::{Body, ContentType, Record, Seq, Stream};
+use messages::reading::{Checked, HourRow};
+use messages::{Hour, Time};
 
-use super::{Block, CollectReader, NewBlock, nonce};
+use super::{Block, CollectReader, NewBlock, Options, nonce};
+use crate::world::Clock;
+
+const START: i64 = 1_795_478_400;
 
 /// A block of a stream with these bytes.
 pub(super) fn block(stream: Stream, bytes: &[u8]) -> NewBlock {
@@ -79,4 +85,25 @@ impl Dice {
         let high = usize::try_from(self.0 >> 33).unwrap();
         high % bound.max(1)
     }
+}
+
+/// A writer's options with the budget that these tests are made for.
+pub(super) fn options(directory: &Path, clock: &Clock) -> Options {
+    Options {
+        directory: directory.to_owned(),
+        budget: 20_000_000,
+        keep_acknowledged: Duration::from_secs(35 * 86_400),
+        keep_at_most: Duration::from_secs(100 * 86_400),
+        clock: clock.clone(),
+    }
+}
+
+/// Rows of these meters for an hour of the tests.
+pub(super) fn hours(meters: &[&str], hour: i64) -> NewBlock {
+    let boundary = Hour::exact(Time::from_unix(START + hour * 3600).unwrap()).unwrap();
+    let row = |meter: &&str| {
+        Record::Hour(Box::new(HourRow::new(meter.parse().unwrap(), boundary, Checked::Checksum)))
+    };
+    let body = Body::encode(&meters.iter().map(row).collect::<Vec<_>>()).unwrap();
+    NewBlock { stream: Stream::Readings, nonce: nonce(), records: u32::try_from(meters.len()).unwrap(), body }
 }

@@ -9,10 +9,10 @@ use messages::status::DiskState;
 use tokio::sync::{mpsc, watch};
 
 use super::super::collect::{Opened, STREAMS};
-use super::super::erase::Span;
 use super::super::salvage::Salvage;
 use super::super::trouble::{Trouble, Troubles};
-use super::super::{CollectStore, Commit, StoreError, aside, freeing, reserve};
+use super::super::{CollectStore, Commit, StoreError, freeing, reserve};
+use super::erasing::Erasure;
 use super::ring::{Ring, Waiting};
 use super::status::{StreamState, WriterStatus};
 use super::{Command, Options};
@@ -32,6 +32,7 @@ pub(super) struct Keeper {
     /// The first of what waits has failed, and may have been stored all the same.
     uncertain: bool,
     pub(super) salvages: VecDeque<Salvage>,
+    pub(super) erasures: Vec<Erasure>,
     pub(super) troubles: Troubles,
     /// The newest time that came with a commit, and when that was.
     time: Option<(Time, Uptime)>,
@@ -57,6 +58,7 @@ impl Keeper {
             waiting,
             uncertain: false,
             salvages: VecDeque::new(),
+            erasures: Vec::new(),
             troubles,
             time: None,
             chores,
@@ -79,7 +81,7 @@ impl Keeper {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut next = self.later();
         loop {
-            let idle = !self.salvages.is_empty() && self.store.is_some();
+            let idle = self.store.is_some() && (!self.salvages.is_empty() || self.is_erasing());
             let command = tokio::select! {
                 biased;
                 command = commands.recv() => command,
@@ -91,7 +93,8 @@ impl Keeper {
                     continue;
                 }
                 () = tokio::task::yield_now(), if idle => {
-                    self.salvage_some();
+                    // What has been saved must be erased, and what has not must not come back later.
+                    if self.salvages.is_empty() { self.erase_some() } else { self.salvage_some() }
                     self.tell();
                     continue;
                 }
@@ -119,7 +122,8 @@ impl Keeper {
         Time::from_unix(time.unix().saturating_add(i64::try_from(since).ok()?))
     }
 
-    fn commit(&mut self, commit: Commit) {
+    pub(super) fn commit(&mut self, mut commit: Commit) {
+        self.leave_out(&mut commit);
         if let Some(at) = commit.at {
             self.time = Some((at, self.options.clock.uptime()));
         }
@@ -180,7 +184,7 @@ impl Keeper {
     }
 
     /// What can be done at once about a failure; `false` if only waiting is left.
-    fn remedy(&mut self, error: StoreError, store: Option<CollectStore>) -> bool {
+    pub(super) fn remedy(&mut self, error: StoreError, store: Option<CollectStore>) -> bool {
         match error {
             StoreError::Damaged(reason) => {
                 drop(store);
@@ -226,6 +230,7 @@ impl Keeper {
     }
 
     fn adopt(&mut self, opened: Opened) {
+        self.give_up_erasing();
         self.now.epoch = Some(opened.store.epoch());
         self.store = Some(opened.store);
         self.salvages = opened.salvages.into();
@@ -238,7 +243,7 @@ impl Keeper {
         }
     }
 
-    fn salvage_some(&mut self) {
+    pub(super) fn salvage_some(&mut self) {
         if let Err(error) = self.try_to_salvage() {
             self.failed(&error);
             // Where it stopped stands in the store; with the next opening it goes on.
@@ -274,22 +279,6 @@ impl Keeper {
         Ok(epoch)
     }
 
-    /// Erases in the store, in what waits, and in what is left of damaged stores.
-    pub(super) fn erase(&mut self, span: &Span) -> Result<(), StoreError> {
-        self.store_waiting();
-        self.waiting.erase(span)?;
-        // What has been saved must be erased, and what has not must not come back later.
-        while !self.salvages.is_empty() && self.store.is_some() {
-            self.salvage_some();
-        }
-        let store = self.store.as_mut().ok_or(StoreError::Absent)?;
-        store.erase(span)?;
-        self.chores.start_over();
-        self.chores.empty_log = !store.fold_all()?;
-        aside::remove_saved(&self.options.directory)?;
-        Ok(())
-    }
-
     /// Stores what waits and ends; tells whether everything is stored.
     pub(super) fn finish(&mut self) -> bool {
         self.close();
@@ -315,6 +304,7 @@ impl Keeper {
         self.now.state =
             if matches!(error, StoreError::Full) { DiskState::Full } else { DiskState::ReadOnly };
         self.now.error = Some(error.to_string());
+        self.give_up_erasing();
     }
 
     /// Tells those who watch.

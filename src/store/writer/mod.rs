@@ -6,6 +6,7 @@
 //! is never given to another content, and nothing is stored twice.
 
 mod chores;
+mod erasing;
 mod keeper;
 mod ring;
 mod status;
@@ -18,6 +19,7 @@ use messages::batch::Epoch;
 use messages::{MeterId, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use erasing::Erasing;
 pub use ring::{Dropped, Ring};
 pub use status::{StreamState, WriterStatus};
 
@@ -149,20 +151,27 @@ impl Writer {
         self.on_thread(Keeper::renew_epoch).await.unwrap_or(Err(StoreError::Absent))
     }
 
-    /// Erases what is kept of a meter from `from` until before `to`, also what waits in memory and what damaged stores
-    /// hold. Readers that hold the log open delay its being emptied by a minute or so.
+    /// Begins to erase what is kept of a meter from `from` until before `to`, also what waits in memory and what damaged
+    /// stores hold. It is done a little at a time between commits, which are stored without what is erased until
+    /// [`Writer::end_erasing`]. Readers that hold the log open delay its being emptied by a minute or so.
     ///
     /// # Errors
-    /// [`StoreError`] if not everything could be erased: ask again.
-    pub async fn erase(&self, meter: MeterId, from: Time, to: Time) -> Result<(), StoreError> {
+    /// The writer is closed.
+    pub async fn begin_erasing(&self, meter: MeterId, from: Time, to: Time) -> Result<Erasing, Closed> {
         let span = Span { meter, from, to };
-        let erase = move |keeper: &mut Keeper| {
-            let erased = keeper.erase(&span);
-            // What waits is sent from what is told: before the answer, it must not hold the erased any more.
-            keeper.tell();
-            erased
-        };
-        self.on_thread(erase).await.unwrap_or(Err(StoreError::Absent))
+        let (answer, done) = oneshot::channel();
+        let begin = move |keeper: &mut Keeper| keeper.begin_erasing(span, answer);
+        self.commands.send(Command::Do(Box::new(begin))).await.map_err(|_| Closed)?;
+        Ok(Erasing { span, done })
+    }
+
+    /// Ends an erasing that is done or has failed: what is submitted from now on may hold the span again.
+    ///
+    /// # Errors
+    /// The writer is closed.
+    pub async fn end_erasing(&self, erasing: Erasing) -> Result<(), Closed> {
+        let end = move |keeper: &mut Keeper| keeper.end_erasing(&erasing.span);
+        self.commands.send(Command::Do(Box::new(end))).await.map_err(|_| Closed)
     }
 
     /// Stores what waits, folds the log into the file and ends the thread; `true` if everything is stored.

@@ -161,9 +161,7 @@ impl Waiting {
                     *block = Arc::new(rewritten);
                 }
             }
-            let is_it = |meter: wmbus::Meter| meter.to_string() == span.meter.as_str();
-            entry.rest.sealed.retain(|sealed| !(is_it(sealed.meter) && span.holds(sealed.heard)));
-            entry.rest.unplaced.retain(|unplaced| !is_it(unplaced.meter));
+            span.leave_out_others(&mut entry.rest);
         }
         self.count();
         Ok(())

@@ -54,8 +54,8 @@ pub(super) struct Options {
     pub(super) login: Option<(String, Secret)>,
     /// MQTT's keep-alive.
     pub(super) keep_alive: Duration,
-    /// Topic and payload of the last will.
-    pub(super) will: (String, Vec<u8>),
+    /// Topic and payload of the last will, if there is one.
+    pub(super) will: Option<(String, Vec<u8>)>,
 }
 
 /// What a line says. Tags are the caller's: they come back with the outcome of what was published under them.
@@ -242,7 +242,7 @@ fn mqtt(options: Options) -> MqttOptions {
     if let Some(tls) = tls {
         mqtt.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
     }
-    let (topic, payload) = will;
+    let Some((topic, payload)) = will else { return mqtt };
     let properties = LastWillProperties {
         delay_interval: Some(WILL_DELAY),
         payload_format_indicator: None,

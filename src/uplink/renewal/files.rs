@@ -5,10 +5,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_ED25519,
-};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use thiserror::Error;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
@@ -17,7 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::config::{Credentials, Secret, SecretError, SecretSource};
 use crate::keyring;
-use crate::uplink::identity::{FORMER, Facts, Identity, KeyKind, RENEWED};
+use crate::uplink::identity::{self, FORMER, Facts, Identity, KeyKind, RENEWED};
 
 /// The new private key and the request for its certificate. One file, since a signature is another one each time, and
 /// whoever signs the request by hand must not find another one tomorrow.
@@ -30,6 +27,9 @@ pub(super) struct Request {
     pub(super) pem: String,
     /// Its public key with its kind, in DER.
     pub(super) key: Vec<u8>,
+    /// The common name and the kind of key that it asks for.
+    name: Option<String>,
+    kind: KeyKind,
 }
 
 impl Request {
@@ -39,8 +39,19 @@ impl Request {
         let (_, der) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
         let Pem { contents, .. } = der;
         let (_, request) = X509CertificationRequest::from_der(&contents).ok()?;
-        let key = request.certification_request_info.subject_pki.raw.to_vec();
-        Some(Self { pem: format!("{pem}\n"), key })
+        let about = &request.certification_request_info;
+        let name = about.subject.iter_common_name().next().and_then(|name| name.as_str().ok());
+        Some(Self {
+            pem: format!("{pem}\n"),
+            key: about.subject_pki.raw.to_vec(),
+            name: name.map(str::to_owned),
+            kind: KeyKind::of(&about.subject_pki),
+        })
+    }
+
+    /// Whether it asks for what would be asked for now.
+    fn suits(&self, present: &Facts) -> bool {
+        (&self.name, self.kind) == (&present.name, present.kind.made())
     }
 }
 
@@ -67,8 +78,20 @@ impl Files {
         self.0.join(name)
     }
 
-    /// The request that waits; one whose certificate is in use already is removed: the power failed in between.
-    pub(super) fn request(&self) -> Result<Option<Request>, FilesError> {
+    /// The request that waits. One that was made for another name or kind of key is none.
+    pub(super) fn request(&self, present: &Facts) -> Result<Option<Request>, FilesError> {
+        Ok(self.waiting()?.filter(|request| request.suits(present)))
+    }
+
+    /// A request whose certificate is in use already is removed: the power failed in between.
+    pub(super) fn tidy(&self) -> Result<(), FilesError> {
+        match self.waiting() {
+            Err(FilesError::Damaged | FilesError::Secret(_)) | Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn waiting(&self) -> Result<Option<Request>, FilesError> {
         let request = match self.secret(REQUEST) {
             Ok(secret) => secret.expose_text().and_then(Request::read),
             Err(FilesError::Io(io::ErrorKind::NotFound)) => return Ok(None),
@@ -84,38 +107,35 @@ impl Files {
 
     /// Makes a private key and a request for its certificate, in the name of the present one.
     pub(super) fn make_request(&self, present: &Facts) -> Result<Request, FilesError> {
-        let kind = match present.kind {
+        let kind = match present.kind.made() {
             KeyKind::P384 => &PKCS_ECDSA_P384_SHA384,
             KeyKind::Ed25519 => &PKCS_ED25519,
             KeyKind::P256 | KeyKind::Other => &PKCS_ECDSA_P256_SHA256,
         };
         let mut key = KeyPair::generate_for(kind).map_err(|_| FilesError::NoRequest)?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        if let Some(name) = &present.name {
-            params.distinguished_name.push(DnType::CommonName, name);
-        }
-        let pem = params.serialize_request(&key).and_then(|request| request.pem());
+        let pem = identity::request(&key, present.name.as_deref());
         let secret = Zeroizing::new(key.serialize_pem());
         key.zeroize();
         let pem = pem.map_err(|_| FilesError::NoRequest)?;
         let text = Zeroizing::new(format!("{}{pem}", secret.as_str()));
         let request = Request::read(&text).ok_or(FilesError::NoRequest)?;
-        keyring::replace(&self.path(REQUEST), |file| file.write_all(text.as_bytes())).map_err(io_error)?;
+        keyring::replace(&self.path(REQUEST), |file| file.write_all(text.as_bytes()))
+            .map_err(|error| io_error(error.into()))?;
         Ok(request)
     }
 
     /// From now on the renewed pair is the request's key with these certificates (PEM). `present` is the key in use: if
     /// that is a renewed one, its pair is kept as the former one.
-    pub(super) fn install(&self, present: &[u8], chain: &str) -> Result<(), FilesError> {
+    pub(super) fn install(&self, present: &[u8], request: &Request, chain: &str) -> Result<(), FilesError> {
         let waiting = self.secret(REQUEST)?;
-        let key = waiting.expose_text().and_then(|text| section(text, PRIVATE_KEY));
-        let key = key.ok_or(FilesError::Damaged)?;
+        let text = waiting.expose_text().filter(|text| Request::read(text).as_ref() == Some(request));
+        let key = text.and_then(|text| section(text, PRIVATE_KEY)).ok_or(FilesError::Damaged)?;
         if self.renewed_key().is_some_and(|renewed| renewed == present) {
             std::fs::rename(self.path(RENEWED), self.path(FORMER)).map_err(io_error)?;
         }
         let pair = Zeroizing::new(format!("{key}\n{chain}"));
-        keyring::replace(&self.path(RENEWED), |file| file.write_all(pair.as_bytes())).map_err(io_error)?;
+        keyring::replace(&self.path(RENEWED), |file| file.write_all(pair.as_bytes()))
+            .map_err(|error| io_error(error.into()))?;
         // From here on the request is a copy; if it cannot be removed, the next start does.
         drop(std::fs::remove_file(self.path(REQUEST)));
         Ok(())

@@ -81,6 +81,13 @@ impl Renewal {
         }
     }
 
+    /// What the power cut short is finished: a request whose certificate is in use already is gone.
+    pub(super) fn tidy(&self) {
+        if let Err(error) = self.files.tidy() {
+            warn!("the file of a request that is answered cannot be removed: {error}");
+        }
+    }
+
     /// The request to be published.
     pub(super) fn request(&self) -> Option<String> {
         self.request.as_ref().map(|request| request.pem.clone())
@@ -113,7 +120,7 @@ impl Renewal {
         }
         let identity = (self.turn < found.len()).then(|| found.swap_remove(self.turn))?;
         self.present =
-            identity.facts.clone().map(|facts| Rc::new(Present { facts, chain: identity.chain.clone() }));
+            identity.facts.clone().map(|facts| Rc::new(Present { facts, chain: identity.chain().to_vec() }));
         Some(identity)
     }
 }
@@ -121,6 +128,12 @@ impl Renewal {
 /// Whether it is time for a new certificate.
 fn is_due(validity: Validity, now: i64) -> bool {
     validity.until.saturating_sub(now) < early(validity)
+}
+
+/// Whether the portal has had the time to renew it, and has not.
+pub(super) fn is_late(validity: Validity, now: i64) -> bool {
+    let patience = early(validity).saturating_mul(2).checked_div(3).unwrap_or(0);
+    validity.until.saturating_sub(now) <= patience
 }
 
 /// How long before its end a certificate is renewed.
@@ -196,8 +209,7 @@ impl Session {
     /// A problem, once the portal has had time to answer.
     fn check_certificate(&self, validity: Validity, now: i64) {
         let left = validity.until.saturating_sub(now);
-        let patience = early(validity).saturating_mul(2).checked_div(3).unwrap_or(0);
-        let text = (left <= patience).then(|| {
+        let text = is_late(validity, now).then(|| {
             let end = Moment(validity.until);
             let asked = match (&self.renewal.request, self.renewal.trouble) {
                 (Some(_), _) => "; the portal has been asked for a new one".to_owned(),
@@ -213,13 +225,14 @@ impl Session {
         self.shared.problem(ProblemKind::CertificateExpiring, None, text.as_deref());
     }
 
-    /// The request that waits, or a new one.
+    /// The request that waits, or a new one. The file counts, not what is remembered of it: without its private key the
+    /// answer would be of no use.
     fn ask_for_certificate(&mut self, present: &Present) {
         let renewal = &mut self.renewal;
-        if renewal.request.is_some() || renewal.held_back.is_some_and(|until| Instant::now() < until) {
+        if renewal.request.is_none() && renewal.held_back.is_some_and(|until| Instant::now() < until) {
             return;
         }
-        let request = match renewal.files.request() {
+        let request = match renewal.files.request(&present.facts) {
             Ok(Some(request)) => Ok(request),
             Ok(None) | Err(FilesError::Damaged | FilesError::Secret(_)) => {
                 renewal.files.make_request(&present.facts)
@@ -228,13 +241,15 @@ impl Session {
         };
         match request {
             Ok(request) => {
-                info!(
-                    expires = %Moment(present.facts.validity.until),
-                    "the portal is asked for a new certificate"
-                );
+                if renewal.request.as_ref() != Some(&request) {
+                    info!(
+                        expires = %Moment(present.facts.validity.until),
+                        "the portal is asked for a new certificate"
+                    );
+                }
                 (renewal.request, renewal.trouble) = (Some(request), None);
             }
-            Err(error) => renewal.trouble = Some(error),
+            Err(error) => (renewal.request, renewal.trouble) = (None, Some(error)),
         }
     }
 
@@ -270,7 +285,7 @@ impl Session {
         };
         self.renewal
             .files
-            .install(&present.facts.key, &fitting.pem)
+            .install(&present.facts.key, request, &fitting.pem)
             .map_err(|error| format!("it cannot be stored: {error}"))?;
         info!(expires = %Moment(fitting.until), "our certificate is renewed");
         self.renewal.request = None;

@@ -133,11 +133,11 @@ fn renewal_is_due_thirty_days_before_the_end_or_a_third_of_a_short_life() {
 fn a_request_is_made_in_the_present_name_and_stays_the_same() {
     let signer = Authority::new("authority");
     let gateway = Gateway::with(&signer, true);
-    assert_eq!(gateway.files().request(), Ok(None));
+    assert_eq!(gateway.files().request(&gateway.present.facts), Ok(None));
     let made = gateway.files().make_request(&gateway.present.facts).unwrap();
     let path = gateway.folder.path().join("broker.request.pem");
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(gateway.files().request(), Ok(Some(made.clone())));
+    assert_eq!(gateway.files().request(&gateway.present.facts), Ok(Some(made.clone())));
     assert!(!made.pem.contains("PRIVATE KEY") && !format!("{made:?}").contains("REQUEST"));
     // This checks the signature, too.
     let read = CertificateSigningRequestParams::from_pem(&made.pem).unwrap();
@@ -160,7 +160,7 @@ fn a_request_is_made_in_the_present_name_and_stays_the_same() {
 fn a_damaged_request_is_told_from_none() {
     let gateway = Gateway::new();
     write_private(&gateway.folder.path().join("broker.request.pem"), "-----BEGIN CERTIFICATE REQUEST-----\n");
-    assert_eq!(gateway.files().request(), Err(FilesError::Damaged));
+    assert_eq!(gateway.files().request(&gateway.present.facts), Err(FilesError::Damaged));
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn the_key_is_there_whatever_moment_the_power_fails_at() {
         let request = gateway.files().make_request(present).unwrap();
         let waiting = std::fs::read_to_string(path("broker.request.pem")).unwrap();
         let answer = signer.sign(&request.pem, NAME, from, until);
-        gateway.files().install(&present.key, &answer).unwrap();
+        gateway.files().install(&present.key, &request, &answer).unwrap();
         (waiting, request)
     };
     let (waiting, request) = renew(&present, FROM, UNTIL);
@@ -243,7 +243,7 @@ fn the_key_is_there_whatever_moment_the_power_fails_at() {
     assert_eq!(std::fs::metadata(path("broker.pem")).unwrap().permissions().mode() & 0o777, 0o600);
     // The power failed after the pair was there and before the request was gone.
     write_private(&path("broker.request.pem"), &waiting);
-    assert_eq!(gateway.files().request(), Ok(None));
+    assert_eq!(gateway.files().request(&gateway.present.facts), Ok(None));
     assert!(!path("broker.request.pem").exists());
 
     // The next time the first renewed pair becomes the former one.
@@ -255,7 +255,7 @@ fn the_key_is_there_whatever_moment_the_power_fails_at() {
     std::fs::remove_file(path("broker.pem")).unwrap();
     write_private(&path("broker.request.pem"), &waiting);
     assert_eq!(keys(later), std::slice::from_ref(&request.key));
-    assert_eq!(gateway.files().request().unwrap().unwrap().key, next.key);
+    assert_eq!(gateway.files().request(&gateway.present.facts).unwrap().unwrap().key, next.key);
     // What is over is shown if there is nothing else: the broker then says so.
     assert_eq!(keys(later + 400 * 86_400).len(), 2);
 }
@@ -268,7 +268,10 @@ fn a_pair_that_was_not_taken_makes_way_and_the_working_one_stays() {
     let mut keys = Vec::new();
     for _ in 0..2 {
         let request = gateway.files().make_request(&present).unwrap();
-        gateway.files().install(&present.key, &signer.sign(&request.pem, NAME, FROM, UNTIL)).unwrap();
+        gateway
+            .files()
+            .install(&present.key, &request, &signer.sign(&request.pem, NAME, FROM, UNTIL))
+            .unwrap();
         present = gateway.candidates(NOW).remove(0);
         keys.push(present.key.clone());
     }
@@ -276,7 +279,7 @@ fn a_pair_that_was_not_taken_makes_way_and_the_working_one_stays() {
     let former = gateway.files().known_keys();
     assert_eq!(former, [keys[1].clone(), keys[0].clone()]);
     let request = gateway.files().make_request(&present).unwrap();
-    gateway.files().install(&keys[0], &signer.sign(&request.pem, NAME, FROM, UNTIL)).unwrap();
+    gateway.files().install(&keys[0], &request, &signer.sign(&request.pem, NAME, FROM, UNTIL)).unwrap();
     assert_eq!(gateway.files().known_keys(), [request.key, keys[0].clone()]);
 }
 
@@ -286,7 +289,7 @@ fn a_configured_pair_that_is_newer_or_has_another_name_goes_first() {
     let gateway = Gateway::with(&signer, true);
     let request = gateway.files().make_request(&gateway.present.facts).unwrap();
     let answer = signer.sign(&request.pem, NAME, FROM, UNTIL);
-    gateway.files().install(&gateway.present.facts.key, &answer).unwrap();
+    gateway.files().install(&gateway.present.facts.key, &request, &answer).unwrap();
     let configure = |name, from| {
         let key = KeyPair::generate().unwrap();
         let certificate = Authority::params(name, from, (2029, 1, 1)).signed_by(&key, &signer.0).unwrap();
@@ -302,4 +305,95 @@ fn a_configured_pair_that_is_newer_or_has_another_name_goes_first() {
     // A configured pair that cannot be read any more does not matter.
     std::fs::remove_file(gateway.folder.path().join("gateway.key")).unwrap();
     assert_eq!(gateway.candidates(NOW)[0].key, request.key);
+}
+
+#[test]
+fn a_renewed_pair_whose_key_is_not_that_of_its_certificate_leaves_the_others_to_be_shown() {
+    let signer = Authority::new("authority");
+    let gateway = Gateway::with(&signer, true);
+    let request = gateway.files().make_request(&gateway.present.facts).unwrap();
+    let answer = signer.sign(&request.pem, NAME, FROM, UNTIL);
+    gateway.files().install(&gateway.present.facts.key, &request, &answer).unwrap();
+    let pair = gateway.folder.path().join("broker.pem");
+    write_private(&pair, &format!("{}{answer}", KeyPair::generate().unwrap().serialize_pem()));
+    let keys = || gateway.candidates(NOW).into_iter().map(|facts| facts.key).collect::<Vec<_>>();
+    assert_eq!(keys(), std::slice::from_ref(&gateway.present.facts.key));
+    // The configured pair is no better: a good renewed one is enough.
+    let request = gateway.files().make_request(&gateway.present.facts).unwrap();
+    let answer = signer.sign(&request.pem, NAME, FROM, UNTIL);
+    gateway.files().install(&gateway.present.facts.key, &request, &answer).unwrap();
+    write_private(&gateway.folder.path().join("gateway.key"), &KeyPair::generate().unwrap().serialize_pem());
+    assert_eq!(keys(), [request.key]);
+}
+
+#[test]
+fn a_request_for_another_name_or_kind_of_key_is_none() {
+    let gateway = Gateway::new();
+    let present = &gateway.present.facts;
+    let made = gateway.files().make_request(present).unwrap();
+    let renamed = Facts { name: Some("kylavesi/gw-8".to_owned()), ..present.clone() };
+    let stronger = Facts { kind: KeyKind::P384, ..present.clone() };
+    for other in [renamed, stronger] {
+        assert_eq!(gateway.files().request(&other), Ok(None));
+    }
+    // In place of a kind that is not made here P-256 is asked for.
+    let rsa = Facts { kind: KeyKind::Other, ..present.clone() };
+    assert_eq!(gateway.files().request(&rsa), Ok(Some(made)));
+}
+
+#[test]
+fn what_is_left_of_an_answered_request_is_gone_after_the_next_start() {
+    let signer = Authority::new("authority");
+    let gateway = Gateway::with(&signer, true);
+    let request = gateway.files().make_request(&gateway.present.facts).unwrap();
+    let path = gateway.folder.path().join("broker.request.pem");
+    gateway.files().tidy().unwrap();
+    assert!(path.exists(), "it still waits");
+    let waiting = std::fs::read_to_string(&path).unwrap();
+    let answer = signer.sign(&request.pem, NAME, FROM, UNTIL);
+    gateway.files().install(&gateway.present.facts.key, &request, &answer).unwrap();
+    write_private(&path, &waiting);
+    Renewal::new(gateway.folder.path().to_owned()).tidy();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_certificate_is_never_joined_with_the_key_of_another_request() {
+    let signer = Authority::new("authority");
+    let gateway = Gateway::with(&signer, true);
+    let present = &gateway.present.facts;
+    let request = gateway.files().make_request(present).unwrap();
+    let answer = signer.sign(&request.pem, NAME, FROM, UNTIL);
+    gateway.files().make_request(present).unwrap();
+    assert_eq!(gateway.files().install(&present.key, &request, &answer), Err(FilesError::Damaged));
+    assert!(!gateway.folder.path().join("broker.pem").exists());
+}
+
+/// Linux takes no longer name, with the zero at its end.
+const LONGEST_PATH: usize = 4096;
+
+#[test]
+fn where_the_new_pair_cannot_be_stored_the_request_and_the_pair_before_are_there() {
+    let signer = Authority::new("authority");
+    let gateway = Gateway::with(&signer, true);
+    let first = gateway.files().make_request(&gateway.present.facts).unwrap();
+    let answer = signer.sign(&first.pem, NAME, FROM, UNTIL);
+    gateway.files().install(&gateway.present.facts.key, &first, &answer).unwrap();
+    let present = gateway.candidates(NOW).remove(0);
+    let second = gateway.files().make_request(&present).unwrap();
+    // The same folder under a name that leaves room for the file's, and none for that of the file beside it.
+    let mut far = gateway.folder.path().display().to_string();
+    while far.len() < LONGEST_PATH - 30 {
+        far += "/.";
+    }
+    let far = Files::new(far.into());
+    let answer = signer.sign(&second.pem, NAME, FROM, UNTIL);
+    assert!(far.install(&present.key, &second, &answer).is_err());
+    assert!(!gateway.folder.path().join("broker.pem").exists(), "it had come that far");
+    assert_eq!(gateway.files().request(&present), Ok(Some(second.clone())));
+    assert_eq!(gateway.candidates(NOW)[0].key, first.key);
+    assert_eq!(gateway.files().known_keys(), std::slice::from_ref(&first.key));
+    gateway.files().install(&present.key, &second, &answer).unwrap();
+    assert_eq!(gateway.candidates(NOW)[0].key, second.key);
+    assert_eq!(gateway.files().known_keys(), [second.key, first.key]);
 }

@@ -91,7 +91,7 @@ impl Session {
             .as_ref()
             .is_some_and(|(when, last)| *last == told && now.saturating_duration_since(*when) < TELL);
         if at_once || !fresh {
-            nudge::say(&self.setup.collect_sockets.join("nudge.sock"), &told);
+            nudge::say(&self.setup.between.join("nudge.sock"), &told);
             self.sending.told = Some((now, told));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::{HourRow, Register, Registers};
+use super::{HourRow, Register, Registers, Role};
 
 /// Combines two rows of one meter and boundary, whichever gateways or runs they came from.
 ///
@@ -60,15 +60,12 @@ pub fn join(a: &HourRow, b: &HourRow) -> Result<HourRow, DifferentKeys> {
 pub struct DifferentKeys;
 
 fn nearest(a: &Registers, b: &Registers) -> Registers {
-    let mut nearest = Registers::with_capacity(a.len().max(b.len()));
-    for (role, register) in a.iter().chain(b) {
-        let register = register.snapped();
-        nearest
-            .entry(role.clone())
-            .and_modify(|other: &mut Register| *other = register.min(*other))
-            .or_insert(register);
-    }
-    nearest
+    let mut all: Vec<(&Role, Register)> =
+        a.iter().chain(b).map(|(role, register)| (role, register.snapped())).collect();
+    // Of one role the nearest comes first.
+    all.sort_unstable();
+    all.dedup_by_key(|(role, _)| *role);
+    all.into_iter().map(|(role, register)| (role.clone(), register)).collect()
 }
 
 fn merge<K: Ord + Clone, V: Copy>(

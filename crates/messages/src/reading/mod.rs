@@ -6,6 +6,7 @@
 mod code;
 mod join;
 mod register;
+mod registers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +31,7 @@ pub struct HourRow {
     /// The full hour `T` that the registers stand nearest to.
     pub boundary: Hour,
     /// For each register of the meter's profile, the reading nearest to `T`, with its own time.
-    #[serde(default, skip_serializing_if = "Registers::is_empty")]
+    #[serde(default, skip_serializing_if = "Registers::is_empty", deserialize_with = "registers::map")]
     #[schemars(with = "BTreeMap<Role, Register>")]
     pub registers: Registers,
     /// Lowest and highest flow heard in the hour before `T`, litres per hour.

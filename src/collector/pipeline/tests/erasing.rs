@@ -43,6 +43,23 @@ fn what_is_erased_reaches_no_row_and_no_episode_later() {
 }
 
 #[test]
+fn a_telegram_that_is_held_because_it_says_something_new_is_erased_too() {
+    let mut site = Site::new();
+    for second in (0..1600).step_by(16) {
+        site.hear(second, &frame(second, 1, 0));
+    }
+    // Believed with the one after it, and held until a third agrees.
+    site.hear(1600, &frame(1600, 1, LEAK));
+    site.hear(1616, &frame(1616, 1, LEAK));
+    site.collector.erase(meter().to_string().parse().unwrap(), time(0), time(1617));
+    for second in (1632..3600 + 200).step_by(16) {
+        site.hear(second, &frame(second, 1, LEAK));
+    }
+    let row = &site.rows()[&(START + HOUR)];
+    assert_eq!(row.telegrams, (3600 - 1632) / 16);
+}
+
+#[test]
 fn what_lies_outside_the_span_or_is_of_another_meter_stays() {
     let mut site = Site::new();
     for second in (0..1800).step_by(16) {

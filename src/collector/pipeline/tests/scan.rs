@@ -40,7 +40,7 @@ fn a_meter_of_ours_is_shown_with_what_it_says_and_how_it_is_received() {
     assert_eq!((told.meter.as_str(), told.expected, told.has_key), ("KAM.76348799.1B.16", true, true));
     assert!(told.model.as_deref().is_some_and(|model| model.contains("MULTICAL")), "{:?}", told.model);
     assert_eq!((told.telegrams, told.echoes, told.opened, told.refusal.as_ref()), (10, 10, 10, None));
-    assert_eq!((told.shortest, told.median), (Some(16_000), Some(16_000)));
+    assert_eq!((told.interval, told.recent, told.recent_over), (Some(16_000), 10, 150_000));
     assert_eq!((told.first_ago, told.heard_ago), (150_000, 6_000));
     assert_eq!(told.heard.unwrap().unix(), START + 144);
     assert_eq!((told.rssi, told.best_rssi), (Some(-71), Some(-70)));

@@ -1,6 +1,6 @@
 //! Episodes, alarms and mails as lists, for people.
 
-use messages::Time;
+use messages::{MeterId, Time};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
@@ -21,21 +21,27 @@ pub struct AlarmLists {
 }
 
 impl AlarmLists {
-    /// At most `most` of each.
+    /// Of one meter or of all, at most `most` of each.
     pub(in crate::store) fn read(
         connection: &Connection,
         since: Time,
+        meter: Option<MeterId>,
         most: u32,
     ) -> Result<Self, StoreError> {
-        let values = params![since.unix(), most];
+        let meter = meter.map(|meter| meter.to_string());
+        let values = params![since.unix(), most, meter];
         let episodes = format!(
-            "SELECT {EPISODE} FROM episode WHERE standing < 2 OR seen >= ?1
+            "SELECT {EPISODE} FROM episode
+             WHERE (standing < 2 OR seen >= ?1) AND (?3 IS NULL OR meter = ?3)
              ORDER BY standing < 2 DESC, seen DESC LIMIT ?2"
         );
-        let alarms = "SELECT id, meter, code, raised FROM alarm WHERE raised >= ?1
-             OR id IN (SELECT alarm FROM episode WHERE standing < 2 OR seen >= ?1) ORDER BY raised DESC LIMIT ?2";
+        let alarms = "SELECT id, meter, code, raised FROM alarm
+             WHERE (raised >= ?1 OR id IN (SELECT alarm FROM episode WHERE standing < 2 OR seen >= ?1))
+             AND (?3 IS NULL OR meter = ?3) ORDER BY raised DESC LIMIT ?2";
         let mails = format!(
-            "SELECT {MAIL} FROM mail WHERE state = 0 OR at >= ?1 ORDER BY state = 0 DESC, at DESC LIMIT ?2"
+            "SELECT {MAIL} FROM mail
+             WHERE (state = 0 OR at >= ?1) AND (?3 IS NULL OR meter = ?3)
+             ORDER BY state = 0 DESC, at DESC LIMIT ?2"
         );
         Ok(Self {
             episodes: list(connection, &episodes, values, read_episode)?,

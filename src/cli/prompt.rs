@@ -33,17 +33,25 @@ pub(super) fn is_possible() -> bool {
 
 /// One line of standard input, without its end. It is read past the library's buffer, which nobody wipes.
 pub(super) fn line() -> io::Result<Zeroizing<String>> {
+    Ok(line_or_end()?.unwrap_or_default())
+}
+
+/// The same; `None` if nobody says anything any more.
+pub(super) fn line_or_end() -> io::Result<Option<Zeroizing<String>>> {
     let mut line = Zeroizing::new([0; LONGEST]);
     let mut length = 0usize;
     while let Some(rest) = line.get_mut(length..).filter(|rest| !rest.is_empty()) {
         // From a terminal a line comes at once; from a pipe byte by byte, so that what follows stays there.
         let most = if io::stdin().is_terminal() { rest.len() } else { 1 };
         let read = rustix::io::read(io::stdin(), rest.get_mut(..most).unwrap_or_default())?;
+        if read == 0 && length == 0 {
+            return Ok(None);
+        }
         length = length.saturating_add(read);
         if read == 0 || line.get(..length).is_some_and(|line| line.ends_with(b"\n")) {
             let text = std::str::from_utf8(line.get(..length).unwrap_or_default());
             let text = text.map_err(|_| io::Error::other("it is not UTF-8 text"))?;
-            return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+            return Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())));
         }
     }
     Err(io::Error::other("it is too long"))

@@ -1,0 +1,158 @@
+//! Who is told of alarms, and through which server.
+
+use toml_edit::Table;
+
+use super::talk::{After, Talk};
+use super::{Secrets, Setup, refused};
+use crate::check;
+use crate::check::{Area, Verdict};
+use crate::config::Config;
+use crate::setup::draft::{Draft, Many};
+use crate::world::Clock;
+
+const TEST: &str = "Send a test mail to everybody who is told of alarms?";
+
+const PASSWORD: &str = "mail.password";
+
+/// Sets `[mail]` and the first contact, and tries the server.
+pub(super) async fn step(
+    setup: &Setup,
+    talk: &mut Talk,
+    draft: &mut Draft,
+    secrets: &mut Secrets,
+) -> Result<(), String> {
+    Talk::heading("Alarm mails");
+    let before = draft.clone();
+    let mut change = true;
+    loop {
+        talk.forget(Area::Mail);
+        if change {
+            *draft = before.clone();
+            if !choose(setup, talk, draft, secrets)? {
+                return Ok(());
+            }
+        }
+        let config = match draft.config(&setup.config) {
+            Ok(config) => config,
+            Err(problems) if talk.asks => {
+                Talk::say(&format!("  {}", refused(&problems)));
+                change = true;
+                continue;
+            }
+            Err(problems) => return Err(refused(&problems)),
+        };
+        let finding = check::mail(&config, &secrets.credentials()).await;
+        let works = finding.verdict != Verdict::Bad;
+        talk.found(finding);
+        if works && talk.asks && !config.contacts.is_empty() && Talk::yes(TEST, false)? {
+            let credentials = secrets.credentials();
+            for finding in check::send_test_mail(&config, &credentials, &Clock::system(), None).await {
+                talk.found(finding);
+            }
+        }
+        if works || !talk.asks {
+            return Ok(());
+        }
+        match Talk::after()? {
+            After::Again => change = false,
+            After::Change => change = true,
+            After::Keep => return Ok(()),
+        }
+    }
+}
+
+fn choose(setup: &Setup, talk: &Talk, draft: &mut Draft, secrets: &mut Secrets) -> Result<bool, String> {
+    let config = draft.config(&setup.config).ok();
+    let present = config.as_ref().and_then(|config| config.mail.as_ref());
+    if setup.no_mail {
+        draft.set("mail", "enabled", false);
+        Talk::say("  off: alarms are not mailed from here");
+        return Ok(false);
+    }
+    if setup.mail_server.is_some() {
+        by_flags(setup, draft, secrets)?;
+        return Ok(true);
+    }
+    if let Some(present) = present {
+        let keep = format!("Keep {}:{}?", present.server.as_str(), present.port);
+        if !talk.asks || Talk::yes(&keep, true)? {
+            return Ok(true);
+        }
+    }
+    if !talk.asks || !Talk::yes("Shall leaks be mailed from here, also while the uplink is down?", true)? {
+        draft.set("mail", "enabled", false);
+        Talk::say("  off: alarms are not mailed from here");
+        return Ok(false);
+    }
+    by_questions(draft, secrets, config.as_ref())?;
+    Ok(true)
+}
+
+fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets) -> Result<(), String> {
+    let server = setup.mail_server.as_deref().unwrap_or_default();
+    enter_server(draft, server)?;
+    draft.set("mail", "security", setup.mail_security.as_str());
+    draft.set("mail", "from", setup.mail_from.as_deref().ok_or("--mail-server needs --mail-from")?);
+    if let Some(user) = &setup.mail_user {
+        let password = setup.mail_password_file.as_deref().ok_or("--mail-user needs --mail-password-file")?;
+        draft.set("mail", "user", user.as_str());
+        secrets.take_file(draft, "mail", PASSWORD, password)?;
+    }
+    if let Some(contact) = &setup.contact {
+        draft.set_all(Many::Contact, vec![contact_of(contact)]);
+    }
+    Ok(())
+}
+
+fn by_questions(draft: &mut Draft, secrets: &mut Secrets, config: Option<&Config>) -> Result<(), String> {
+    let server = Talk::ask("The mail server, with :port if it is not the usual one", None)?;
+    enter_server(draft, &server)?;
+    let security = loop {
+        let here = server.starts_with("localhost") || server.starts_with("127.");
+        let security = Talk::ask(
+            "How is the line protected: starttls, tls, or none (this machine only)",
+            Some(if here { "none" } else { "starttls" }),
+        )?;
+        if ["starttls", "tls", "none"].contains(&security.as_str()) {
+            break security;
+        }
+        Talk::say("  Answer starttls, tls or none.");
+    };
+    draft.set("mail", "security", security);
+    match Talk::ask_perhaps("User at the mail server")? {
+        Some(user) => {
+            draft.set("mail", "user", user);
+            secrets.take(draft, "mail", PASSWORD, &Talk::secret("Password")?);
+        }
+        None => {
+            draft.unset("mail", "user");
+            draft.unset("mail", "password_file");
+        }
+    }
+    draft.set("mail", "from", Talk::ask("Sender, such as Waterworks <alarm@example.org>", None)?);
+    if config.is_none_or(|config| config.contacts.is_empty())
+        && let Some(contact) =
+            Talk::ask_perhaps("Address of the utility's own people who are told of every alarm")?
+    {
+        draft.set_all(Many::Contact, vec![contact_of(&contact)]);
+    }
+    Ok(())
+}
+
+fn enter_server(draft: &mut Draft, server: &str) -> Result<(), String> {
+    draft.set("mail", "enabled", true);
+    let (host, port) = super::host_and_port(server)?;
+    draft.set("mail", "server", host);
+    match port {
+        Some(port) => draft.set("mail", "port", i64::from(port)),
+        None => draft.unset("mail", "port"),
+    }
+    Ok(())
+}
+
+fn contact_of(email: &str) -> Table {
+    let mut table = Table::new();
+    table.insert("name", toml_edit::value("on-call"));
+    table.insert("email", toml_edit::value(email));
+    table
+}

@@ -1,0 +1,192 @@
+//! Which dongles the gateway listens with.
+
+use std::path::{Path, PathBuf};
+
+use toml_edit::Table;
+
+use super::Setup;
+use super::talk::{After, Talk};
+use crate::check::{Area, Finding, Verdict};
+use crate::cli::receivers::{exempt, says};
+use crate::config::{Config, ReceiverKind};
+use crate::receiver::detect::{self, Detected, Kind, System, What, Wishes};
+use crate::setup::draft::{Draft, Many};
+
+/// One `--receiver`, or one that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    path: PathBuf,
+    kind: ReceiverKind,
+    baud: Option<u32>,
+}
+
+impl std::str::FromStr for Wanted {
+    type Err = String;
+
+    /// `PATH`, `PATH=KIND` or `PATH=KIND@BAUD`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (path, rest) = text.split_once('=').unwrap_or((text, "auto"));
+        let (kind, baud) = match rest.split_once('@') {
+            Some((kind, baud)) => (kind, Some(baud.parse().map_err(|_| "the speed is a number of baud")?)),
+            None => (rest, None),
+        };
+        if !path.starts_with('/') {
+            return Err("write the whole path, such as /dev/serial/by-id/...".to_owned());
+        }
+        let kind = ReceiverKind::of_word(kind)
+            .ok_or("the kind is auto, im871a, iu891a, amb8465, amb3665, cul, rc1180, raw or hex")?;
+        Ok(Self { path: path.into(), kind, baud })
+    }
+}
+
+impl Wanted {
+    fn of(one: &Detected) -> Option<Self> {
+        let What::Found(found) = &one.what else { return None };
+        let kind = ReceiverKind::of_word(found.kind.word())?;
+        let baud = (kind.usual_baud() != Some(found.baud)).then_some(found.baud);
+        Some(Self { path: one.port.path.clone(), kind, baud })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.insert("path", toml_edit::value(self.path.display().to_string()));
+        table.insert("kind", toml_edit::value(self.kind.word()));
+        if let Some(baud) = self.baud {
+            table.insert("baud", toml_edit::value(i64::from(baud)));
+        }
+        if self.kind.word() == Kind::Amb3665.word() {
+            table.insert("modes", toml_edit::value("n-a"));
+        }
+        table
+    }
+}
+
+/// Finds them, and writes those that are wanted.
+pub(super) async fn step(
+    setup: &Setup,
+    talk: &mut Talk,
+    draft: &mut Draft,
+    config: &Config,
+) -> Result<(), String> {
+    Talk::heading("Receivers");
+    if setup.no_receiver {
+        Talk::say("  left as they are");
+        return Ok(());
+    }
+    if !setup.receivers.is_empty() {
+        draft.set_all(Many::Receiver, setup.receivers.iter().map(Wanted::table).collect());
+        for wanted in &setup.receivers {
+            talk.found(try_one(wanted, config).await);
+        }
+        return Ok(());
+    }
+    let system = System::below(&setup.root);
+    loop {
+        talk.forget(Area::Receiver);
+        let mut wanted = kept(config);
+        for one in look(&system, config, Vec::new()).await? {
+            take(&mut wanted, &one);
+        }
+        if talk.asks {
+            while let Some(path) = Talk::ask_perhaps("Path of another receiver")? {
+                let named = look(&system, config, vec![path.clone().into()]).await?;
+                match (named.iter().find_map(Wanted::of), path.parse::<Wanted>()) {
+                    (Some(found), _) => wanted.push(found),
+                    (None, Ok(by_hand)) if path.contains('=') => wanted.push(by_hand),
+                    (None, _) => Talk::say(
+                        "  Not taken. If you know what is there, write PATH=KIND (see --receiver in `vesigate setup --help`).",
+                    ),
+                }
+            }
+        }
+        let (verdict, text) = match wanted.len() {
+            0 => (
+                Verdict::Bad,
+                "none: plug a receiver in, or see `vesigate receivers --probe` for why".to_owned(),
+            ),
+            1 => (Verdict::Good, "1 receiver".to_owned()),
+            many => (Verdict::Good, format!("{many} receivers")),
+        };
+        talk.found(Finding::new(Area::Receiver, verdict, text));
+        if wanted.is_empty() && talk.asks {
+            match Talk::after()? {
+                After::Again | After::Change => continue,
+                After::Keep => {}
+            }
+        }
+        draft.set_all(Many::Receiver, wanted.iter().map(Wanted::table).collect());
+        return Ok(());
+    }
+}
+
+/// Those that are configured and plugged in, or in use by the running gateway.
+fn kept(config: &Config) -> Vec<Wanted> {
+    let kept = config.receivers.iter().filter(|receiver| receiver.path.exists());
+    kept.map(|receiver| Wanted {
+        path: receiver.path.clone(),
+        kind: receiver.kind,
+        baud: Some(receiver.baud).filter(|baud| *baud != 0 && receiver.kind.usual_baud() != Some(*baud)),
+    })
+    .collect()
+}
+
+fn take(wanted: &mut Vec<Wanted>, one: &Detected) {
+    let known = |wanted: &Wanted| one.port.is_at(&wanted.path);
+    if let Some(found) = Wanted::of(one).filter(|_| !wanted.iter().any(known)) {
+        wanted.push(found);
+    }
+}
+
+async fn look(system: &System, config: &Config, only: Vec<PathBuf>) -> Result<Vec<Detected>, String> {
+    let exempt = config.detect.do_not_touch.iter().map(exempt).collect();
+    let wishes = Wishes { ask: true, ask_unknown: false, only, exempt, patience: 1 };
+    let show =
+        |one: &Detected| Talk::say(&format!("  {}\n      {}", one.port.path.display(), says(&one.what)));
+    let found = detect::detect(system, &wishes, show).await;
+    found.map_err(|error| format!("the serial ports cannot be listed: {error}"))
+}
+
+/// Whether somebody is there, where that can be asked.
+async fn try_one(wanted: &Wanted, config: &Config) -> Finding {
+    let finding = |verdict, text: &str| {
+        Finding::new(Area::Receiver, verdict, format!("{}: {text}", wanted.path.display()))
+    };
+    if !Path::new(&wanted.path).exists() {
+        return finding(Verdict::Bad, "nothing is plugged in there yet");
+    }
+    let found = look_quietly(config, wanted.path.clone()).await;
+    match found.as_deref() {
+        Some([one, ..]) if matches!(one.what, What::Found(_)) => finding(Verdict::Good, &says(&one.what)),
+        Some([one, ..]) if matches!(one.what, What::Busy(_) | What::OnlyTalks) => {
+            finding(Verdict::Doubtful, &says(&one.what))
+        }
+        Some([one, ..]) => finding(Verdict::Bad, &says(&one.what)),
+        _ => finding(Verdict::Skipped, "is no serial port that can be asked"),
+    }
+}
+
+async fn look_quietly(config: &Config, path: PathBuf) -> Option<Vec<Detected>> {
+    let exempt = config.detect.do_not_touch.iter().map(exempt).collect();
+    let wishes = Wishes { ask: true, ask_unknown: false, only: vec![path], exempt, patience: 1 };
+    detect::detect(&System::here(), &wishes, |_| {}).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_is_read_with_kind_and_speed_or_without() {
+        let read = |text: &str| text.parse::<Wanted>();
+        let one = read("/dev/ttyUSB0").unwrap();
+        assert_eq!((one.kind, one.baud), (ReceiverKind::Auto, None));
+        let one = read("/dev/ttyUSB0=cul@57600").unwrap();
+        assert_eq!(
+            (one.path.as_path(), one.kind, one.baud),
+            (Path::new("/dev/ttyUSB0"), ReceiverKind::Cul, Some(57_600))
+        );
+        assert!(read("ttyUSB0").unwrap_err().contains("whole path"));
+        assert!(read("/dev/ttyUSB0=zigbee").unwrap_err().contains("im871a"));
+        assert!(read("/dev/ttyUSB0=cul@fast").unwrap_err().contains("baud"));
+    }
+}
