@@ -203,7 +203,7 @@ async fn a_chain_that_dies_is_started_again_with_all_its_programs_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_cannot_work_is_told_with_its_last_words() {
-    let site = Site::fast(1);
+    let site = Site::fast(30);
     let town = Town::new(1, 5, START * 1000);
     let command = "echo 'No supported devices found.' >&2; exit 1";
     site.settle(&town, &[&section("roof", &format!("command = \"{command}\""))]).await;
@@ -216,6 +216,12 @@ async fn a_chain_that_cannot_work_is_told_with_its_last_words() {
     let output = site.vesigate(&["check"]).await;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("No supported devices found."), "{text}");
+
+    let problem = gateway.has_problem("collect", "receiver_gone").await;
+    assert!(problem.starts_with("feed roof: the chain has ended"), "{problem}");
+    site.configure(&[]);
+    gateway.reload();
+    gateway.is_free_of("collect", "receiver_gone").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -29,6 +29,8 @@ pub const QUEUE: usize = 64;
 pub const FRESH: Duration = Duration::from_secs(10);
 /// How often collect is told how the source is, at least.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
+/// And at most, as long as only its counts change.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// How long an answer to the greeting may take; collect may be busy with a long import.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait before collect is tried again, the first times and then always.
@@ -169,7 +171,7 @@ impl Feeder {
         let Some(running) = &mut self.running else { return Over::Done };
         let lossless = running.feed.source == FeedSource::Input;
         let mut every = every();
-        let mut told = Report::default();
+        let (mut told, mut told_at) = (Report::default(), None::<Instant>);
         let mut buffer = [0; 1024];
         let mut ears = Ears::new();
         loop {
@@ -192,15 +194,19 @@ impl Feeder {
                 },
                 Ok(()) = running.report.changed() => {
                     let now = report(running, self.dropped);
-                    // Counts alone can wait.
+                    // Counts alone can wait for the next tick.
                     if now.state == told.state {
                         continue;
                     }
-                    told = now;
+                    (told, told_at) = (now, Some(Instant::now()));
                     wire::line(&ToCollect::Report(told.clone()))
                 }
                 _ = every.tick() => {
-                    told = report(running, self.dropped);
+                    let now = report(running, self.dropped);
+                    if now == told && told_at.is_some_and(|at| at.elapsed() < REPORT_EVERY) {
+                        continue;
+                    }
+                    (told, told_at) = (now, Some(Instant::now()));
                     wire::line(&ToCollect::Report(told.clone()))
                 }
             };
@@ -333,7 +339,7 @@ async fn goodbye(read: &mut OwnedReadHalf, ears: &mut Ears, buffer: &mut [u8]) -
 }
 
 fn every() -> Interval {
-    let mut every = interval(REPORT_EVERY);
+    let mut every = interval(COUNTS_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     every
 }

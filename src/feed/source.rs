@@ -60,6 +60,7 @@ pub async fn run(
         in_vain: 0,
         full: false,
         last_words: String::new(),
+        told: None,
     };
     loop {
         let started = now();
@@ -94,6 +95,8 @@ struct Attendant {
     full: bool,
     /// What a chain wrote last to its standard error.
     last_words: String,
+    /// Why it was begun anew, if that was told and no telegram has come since.
+    told: Option<String>,
 }
 
 /// Why a source has to begin anew.
@@ -231,7 +234,12 @@ impl Attendant {
         let mut exiting = false;
         for event in events.drain(..) {
             match event {
-                Event::Heard(heard) => self.full = self.hand_on(heard).await,
+                Event::Heard(heard) => {
+                    if self.told.take().is_some() {
+                        info!(feed = %self.feed.name, "feed {}: telegrams come again", self.feed.name);
+                    }
+                    self.full = self.hand_on(heard).await;
+                }
                 Event::Exiting => exiting = true,
             }
         }
@@ -278,36 +286,34 @@ impl Attendant {
     }
 
     fn runs(&self) {
+        self.report.send_modify(|report| report.state = SourceState::Running);
         let name = &self.feed.name;
-        let changed = self.report.send_if_modified(|report| {
-            let changed = report.state != SourceState::Running;
-            report.state = SourceState::Running;
-            changed
-        });
-        if changed {
-            info!(feed = %name, "feed {name}: {}", match &self.feed.source {
-                FeedSource::Command(_) => "the chain runs",
-                FeedSource::Connect { .. } => "connected",
-                FeedSource::Input => "reads standard input",
-            });
+        let how = match &self.feed.source {
+            FeedSource::Command(_) => "the chain runs",
+            FeedSource::Connect { .. } => "connected",
+            FeedSource::Input => "reads standard input",
+        };
+        if self.told.is_none() {
+            info!(feed = %name, "feed {name}: {how}");
+        } else {
+            debug!(feed = %name, "feed {name}: {how}");
         }
     }
 
     /// Tells why it begins anew: once, not at each attempt.
-    fn tell(&self, end: &End, wait: Duration) {
-        let (name, text) = (&self.feed.name, self.reason(end));
-        let wait_ms = wait.as_millis();
-        let before = self.report.borrow().state.clone();
-        let same = matches!(&before, SourceState::Failed(before) if *before == text);
-        self.report.send_modify(|report| {
-            report.restarts = report.restarts.saturating_add(1);
-            report.state = SourceState::Failed(text.clone());
-        });
-        if same {
+    fn tell(&mut self, end: &End, wait: Duration) {
+        let text = self.reason(end);
+        let (name, wait_ms) = (&self.feed.name, wait.as_millis());
+        if self.told.as_deref() == Some(&text) {
             debug!(feed = %name, wait_ms, "feed {name}: {text}");
         } else {
             warn!(feed = %name, wait_ms, "feed {name}: {text}");
         }
+        self.told = Some(text.clone());
+        self.report.send_modify(|report| {
+            report.restarts = report.restarts.saturating_add(1);
+            report.state = SourceState::Failed(text);
+        });
     }
 
     /// In words, with what to do.

@@ -29,8 +29,18 @@ fn attendant(
     let decoder = Decoder::new(feed.format);
     let stop = CancellationToken::new();
     let last_words = String::new();
-    let attendant =
-        Attendant { feed, decoder, heard: sender, report, stop, quiet, in_vain: 0, full: false, last_words };
+    let attendant = Attendant {
+        feed,
+        decoder,
+        heard: sender,
+        report,
+        stop,
+        quiet,
+        in_vain: 0,
+        full: false,
+        last_words,
+        told: None,
+    };
     (attendant, heard)
 }
 

@@ -97,7 +97,7 @@ impl Half {
     }
 
     /// The names of receivers and feeds, by their numbers.
-    fn names(&self) -> Vec<(u8, String)> {
+    pub(super) fn names(&self) -> Vec<(u8, String)> {
         let mut names = self.receivers.names();
         names.extend(self.feeds.names());
         names

@@ -40,6 +40,11 @@ struct Place {
     listens: Option<Instant>,
     /// Since when its source does not run.
     failed: Option<Instant>,
+    /// Since when it runs.
+    running: Option<Instant>,
+    /// Why it did not run, until a telegram comes or it has run for a while: one that ends as soon as it is started
+    /// begins no new trouble each time.
+    trouble: Option<String>,
     /// Whether it works, and since when.
     works: (bool, Uptime),
 }
@@ -97,6 +102,7 @@ impl Table {
         let id = place.seats;
         place.taken = Some(Taken { id, go: sender });
         place.report = Report::default();
+        (place.running, place.trouble) = (None, None);
         place.quiet.interrupted();
         Ok(Seat { table: self.clone(), number: place.number, id, feed: place.feed.clone(), go })
     }
@@ -131,10 +137,7 @@ impl Table {
         let status = |place: &Place| FeedStatus {
             name: place.feed.name.to_string(),
             connected: place.taken.is_some(),
-            trouble: match &place.report.state {
-                SourceState::Failed(text) if place.taken.is_some() => Some(text.clone()),
-                _ => None,
-            },
+            trouble: place.trouble.clone().filter(|_| place.taken.is_some()),
             restarts: place.report.restarts,
             dropped: place.report.dropped,
             counts: place.report.counts,
@@ -183,6 +186,8 @@ impl Place {
             heard: None,
             listens: None,
             failed: None,
+            running: None,
+            trouble: None,
             works: (true, now),
         }
     }
@@ -207,8 +212,9 @@ impl Place {
             SourceState::Failed(text) => SourceState::Failed(plain(&text)),
             state => state,
         };
-        match state {
+        match &state {
             SourceState::Running => {
+                self.running.get_or_insert(now);
                 // What nobody listened to says nothing about the meters.
                 let away = self.failed.take().map(|since| now.saturating_duration_since(since));
                 if self.listens.is_none() || away.is_some_and(|away| away >= PATIENCE) {
@@ -216,8 +222,10 @@ impl Place {
                     self.quiet.interrupted();
                 }
             }
-            SourceState::Starting | SourceState::Failed(_) => {
+            SourceState::Starting => {}
+            SourceState::Failed(text) => {
                 self.failed.get_or_insert(now);
+                (self.running, self.trouble) = (None, Some(text.clone()));
             }
         }
         self.report = Report { state, ..report };
@@ -225,13 +233,16 @@ impl Place {
 
     fn wrong(&mut self, now: Uptime, instant: Instant, deaf: Option<&str>) -> Wrong {
         let name = self.feed.name.to_string();
-        let fault = match (&self.taken, &self.report.state) {
+        if self.running.is_some_and(|since| instant.saturating_duration_since(since) >= PATIENCE) {
+            self.trouble = None;
+        }
+        let fault = match (&self.taken, &self.trouble) {
             (None, _) => Some(deaf.map_or_else(
                 || format!("feed {name}: its feeder is not connected: {}", self.feed.how_to_start()),
                 str::to_owned,
             )),
-            (Some(_), SourceState::Failed(text)) => Some(format!("feed {name}: {text}")),
-            (Some(_), _) => None,
+            (Some(_), Some(text)) => Some(format!("feed {name}: {text}")),
+            (Some(_), None) => None,
         };
         if self.works.0 != fault.is_none() {
             self.works = (fault.is_none(), now);
@@ -282,7 +293,7 @@ impl Seat {
     pub(super) fn heard(&self, now: Instant) {
         self.table.with(self, |place| {
             place.frames = place.frames.saturating_add(1);
-            place.heard = Some(now);
+            (place.heard, place.trouble) = (Some(now), None);
             place.quiet.heard(now);
         });
     }
@@ -374,8 +385,29 @@ mod tests {
             Report { state: SourceState::Running, ..Report::default() },
             now + Duration::from_secs(61),
         );
-        let over = wrong(62);
+        assert!(wrong(62).gone.is_some(), "it has not shown yet that it lasts");
+        let over = wrong(82);
         assert_eq!((over.gone, over.deaf), (None, None));
+    }
+
+    #[test]
+    fn a_source_that_ends_as_soon_as_it_is_started_is_one_trouble() {
+        let (table, now) = (table(&[feed("a")]), Instant::now());
+        let instant = |seconds| now + Duration::from_secs(seconds);
+        let seat = table.seat(&"a".parse().unwrap()).unwrap();
+        let mut told = Vec::new();
+        for minute in 0..10 {
+            let start = 60 * minute;
+            seat.report(Report { state: SourceState::Running, ..Report::default() }, instant(start));
+            for second in start..start + 60 {
+                told.push(table.wrong(at(second), instant(second), None).remove(0).gone.is_some());
+                let failed = SourceState::Failed("no stick".to_owned());
+                seat.report(Report { state: failed, ..Report::default() }, instant(second));
+            }
+        }
+        assert_eq!(told.chunk_by(|one, other| one == other).count(), 2, "it begins once and does not end");
+        seat.heard(instant(600));
+        assert_eq!(table.wrong(at(600), instant(600), None)[0].gone, None);
     }
 
     #[test]
