@@ -1,6 +1,7 @@
 //! The harness itself: what it says about a gateway must be true.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use hil_tests::certificates::{Authority, Years};
@@ -183,7 +184,11 @@ async fn the_mail_server_misbehaves_as_told() {
     let said = async |stream: &mut BufReader<TcpStream>, line: &str| {
         stream.write_all(line.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        stream.read_line(&mut answer).await.unwrap();
+        match stream.read_line(&mut answer).await {
+            // A server that hangs up at once may take its last words along.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            read => drop(read.unwrap()),
+        }
         answer
     };
     let mail = "Message-ID: <1@x>\r\nSubject: leak\r\n\r\nwater\r\n.\r\n";

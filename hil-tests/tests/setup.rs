@@ -87,7 +87,7 @@ async fn an_installer_answers_questions_and_has_a_gateway_that_is_connected() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut terminal = Terminal::run(&town.site, &words);
     terminal.shows("This writes");
-    terminal.shows("Language of alarm mails: fi, sv or en [fi]: ");
+    terminal.shows("Language of alarm mails: fi, sv, en [fi]: ");
     terminal.types("fr\n\n");
     terminal.shows("clock     battery-backed");
     terminal.shows("Have you got a token to enrol this gateway at a portal? [Y/n] ");
@@ -112,7 +112,7 @@ async fn an_installer_answers_questions_and_has_a_gateway_that_is_connected() {
     terminal.types("y\n");
     terminal.shows("The mail server, with :port if it is not the usual one: ");
     terminal.types("127.0.0.1:9\n");
-    terminal.shows("(this machine only) [none]: ");
+    terminal.shows("starttls, tls, none [none]: ");
     terminal.types("\n");
     terminal.shows("User at the mail server (Enter: none): ");
     terminal.types("\n");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
+use super::common::wrapped;
 use super::exit;
 use crate::check::{self, Area, Finding, Verdict};
 use crate::config::{Config, Credentials, Email};
@@ -90,14 +91,14 @@ fn conclusion(bad: u32, doubtful: u32) -> String {
     }
 }
 
-pub(super) fn line(finding: &Finding, colour: bool) -> String {
+/// A finding; at a terminal coloured, and in lines that fit.
+pub(super) fn line(finding: &Finding, for_people: bool) -> String {
     let (mark, paint) = match finding.verdict {
         Verdict::Good => ("ok", AnsiColor::Green),
         Verdict::Skipped => ("--", AnsiColor::BrightBlack),
         Verdict::Doubtful => ("??", AnsiColor::Yellow),
         Verdict::Bad => ("!!", AnsiColor::Red),
     };
-    let style = if colour { Style::new().fg_color(Some(paint.into())) } else { Style::new() };
     let area = match finding.area {
         Area::Configuration => "config",
         Area::Files => "files",
@@ -110,5 +111,10 @@ pub(super) fn line(finding: &Finding, colour: bool) -> String {
         Area::Broker => "broker",
         Area::Mail => "mail",
     };
-    format!("{style}{mark}{style:#}  {area:<9} {}", finding.text)
+    if !for_people {
+        return format!("{mark}  {area:<9} {}", finding.text);
+    }
+    let style = Style::new().fg_color(Some(paint.into()));
+    let text = wrapped(&format!("{mark}  {area:<9} "), &finding.text);
+    format!("{style}{mark}{style:#}{}", text.strip_prefix(mark).unwrap_or(&text))
 }

@@ -232,6 +232,30 @@ pub(super) fn short(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// `text` behind `head`, in lines that fit a terminal of 80 columns; further lines begin below the text.
+pub(super) fn wrapped(head: &str, text: &str) -> String {
+    let indent = head.chars().count().min(16);
+    let mut out = head.to_owned();
+    let mut column = head.chars().count();
+    for (index, word) in text.split(' ').enumerate() {
+        let width = word.chars().count();
+        if index > 0 && column.saturating_add(width) >= WIDTH && !word.is_empty() {
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if index > 0 {
+            out.push(' ');
+            column = column.saturating_add(1);
+        }
+        out.push_str(word);
+        column = column.saturating_add(width);
+    }
+    out
+}
+
+const WIDTH: usize = 80;
+
 /// How something is coloured where there are colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {
@@ -384,5 +408,18 @@ mod tests {
         assert_eq!(read("2026-11-24T14:05:00Z").as_deref(), Some("2026-11-24T14:05:00Z"));
         assert_eq!(read("yesterday"), None);
         assert_eq!(zone.minute("2026-07-01T12:00:00Z".parse().unwrap()), "2026-07-01 15:00");
+    }
+
+    #[test]
+    fn long_texts_fit_a_terminal_of_eighty_columns() {
+        let text = wrapped("  refused   ", &"many words ".repeat(30));
+        assert!(text.lines().count() > 3);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(
+            text.lines()
+                .skip(1)
+                .all(|line| line.starts_with("            m") || line.starts_with("            w"))
+        );
+        assert_eq!(wrapped("", "short"), "short");
     }
 }

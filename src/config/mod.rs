@@ -38,7 +38,9 @@ pub use problem::Problem;
 pub use receiver::{Modes, Receiver, ReceiverKind};
 pub use secret::{Credentials, Secret, SecretError, SecretSource};
 pub use status::{Metrics, Status};
-pub use uplink::{Acknowledge, ClientCertificate, HomeAssistant, Host, Login, Tls, Transport, Uplink};
+pub use uplink::{
+    Acknowledge, ClientCertificate, HomeAssistant, Host, Login, NotAHost, Tls, Transport, Uplink,
+};
 
 use document::{Document, Places};
 use section::Section;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::gateway::{Gateway, Name};
@@ -108,10 +109,7 @@ pub struct Host(String);
 impl Host {
     pub(super) fn read(section: &Section<'_>, key: &'static str) -> Option<Self> {
         section.text(key, "write a host name or an IP address, without a port", |text| {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-            let name = (1..=253).contains(&text.len()) && text.bytes().all(fits);
-            let good = name || text.parse::<IpAddr>().is_ok();
-            good.then(|| Self(text.to_owned())).ok_or("is neither a host name nor an IP address")
+            text.parse().map_err(|NotAHost| "is neither a host name nor an IP address")
         })
     }
 
@@ -128,6 +126,22 @@ impl Host {
             || self.0.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 }
+
+impl FromStr for Host {
+    type Err = NotAHost;
+
+    fn from_str(text: &str) -> Result<Self, NotAHost> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        let name = (1..=253).contains(&text.len()) && text.bytes().all(fits);
+        let good = name || text.parse::<IpAddr>().is_ok();
+        good.then(|| Self(text.to_owned())).ok_or(NotAHost)
+    }
+}
+
+/// A text is neither a host name nor an IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is neither a host name nor an IP address")]
+pub struct NotAHost;
 
 /// How the line is protected.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::place::Place;
 use super::source::PasswordFrom;
-use super::{exit, say, tell, wrapped};
+use super::{exit, say, tell};
+use crate::cli::common::wrapped;
 use crate::cli::prompt;
 use crate::config::Config;
 use crate::halves::questions::KeysAdded;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use wmbus::Key;
 
+use super::common::wrapped;
 use super::prompt;
 use super::{exit, harden};
 use crate::config::Config;
@@ -196,46 +197,4 @@ fn say(words: std::fmt::Arguments<'_>) -> Result<(), String> {
 /// To the person at the terminal.
 fn tell(words: &str) {
     let _ = writeln!(io::stderr(), "{}", wrapped("vesigate keys: ", words));
-}
-
-/// `text` behind `head`, in lines that fit a terminal of 80 columns; further lines begin below the text.
-fn wrapped(head: &str, text: &str) -> String {
-    let indent = head.chars().count().min(16);
-    let mut out = head.to_owned();
-    let mut column = head.chars().count();
-    for (index, word) in text.split(' ').enumerate() {
-        let width = word.chars().count();
-        if index > 0 && column.saturating_add(width) >= WIDTH && !word.is_empty() {
-            out.truncate(out.trim_end().len());
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent));
-            column = indent;
-        } else if index > 0 {
-            out.push(' ');
-            column = column.saturating_add(1);
-        }
-        out.push_str(word);
-        column = column.saturating_add(width);
-    }
-    out
-}
-
-const WIDTH: usize = 80;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_texts_fit_a_terminal_of_eighty_columns() {
-        let text = wrapped("  refused   ", &"many words ".repeat(30));
-        assert!(text.lines().count() > 3);
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        assert!(
-            text.lines()
-                .skip(1)
-                .all(|line| line.starts_with("            m") || line.starts_with("            w"))
-        );
-        assert_eq!(wrapped("", "short"), "short");
-    }
 }

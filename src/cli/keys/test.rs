@@ -8,7 +8,8 @@ use clap::Args;
 use wmbus::Frame;
 
 use super::place::Place;
-use super::{exit, say, tell, wrapped};
+use super::{exit, say, tell};
+use crate::cli::common::wrapped;
 use crate::config::Config;
 use crate::decode::unhex;
 use crate::keyring::trial::{KeyTest, Tested, Trials};

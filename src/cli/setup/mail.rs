@@ -3,10 +3,10 @@
 use toml_edit::Table;
 
 use super::talk::{After, Talk};
-use super::{Secrets, Setup, refused};
+use super::{Secrets, Setup, host_and_port, refused};
 use crate::check;
 use crate::check::{Area, Verdict};
-use crate::config::Config;
+use crate::config::{Config, Email};
 use crate::setup::draft::{Draft, Many};
 use crate::world::Clock;
 
@@ -35,7 +35,7 @@ pub(super) async fn step(
         let config = match draft.config(&setup.config) {
             Ok(config) => config,
             Err(problems) if talk.asks => {
-                Talk::say(&format!("  {}", refused(&problems)));
+                Talk::tell(&refused(&problems));
                 change = true;
                 continue;
             }
@@ -66,7 +66,7 @@ fn choose(setup: &Setup, talk: &Talk, draft: &mut Draft, secrets: &mut Secrets) 
     let present = config.as_ref().and_then(|config| config.mail.as_ref());
     if setup.no_mail {
         draft.set("mail", "enabled", false);
-        Talk::say("  off: alarms are not mailed from here");
+        Talk::tell("off: alarms are not mailed from here");
         return Ok(false);
     }
     if setup.mail_server.is_some() {
@@ -81,7 +81,7 @@ fn choose(setup: &Setup, talk: &Talk, draft: &mut Draft, secrets: &mut Secrets) 
     }
     if !talk.asks || !Talk::yes("Shall leaks be mailed from here, also while the uplink is down?", true)? {
         draft.set("mail", "enabled", false);
-        Talk::say("  off: alarms are not mailed from here");
+        Talk::tell("off: alarms are not mailed from here");
         return Ok(false);
     }
     by_questions(draft, secrets, config.as_ref())?;
@@ -90,7 +90,7 @@ fn choose(setup: &Setup, talk: &Talk, draft: &mut Draft, secrets: &mut Secrets) 
 
 fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets) -> Result<(), String> {
     let server = setup.mail_server.as_deref().unwrap_or_default();
-    enter_server(draft, server)?;
+    enter_server(draft, host_and_port(server)?);
     draft.set("mail", "security", setup.mail_security.as_str());
     draft.set("mail", "from", setup.mail_from.as_deref().ok_or("--mail-server needs --mail-from")?);
     if let Some(user) = &setup.mail_user {
@@ -105,20 +105,13 @@ fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets) -> Result<(
 }
 
 fn by_questions(draft: &mut Draft, secrets: &mut Secrets, config: Option<&Config>) -> Result<(), String> {
-    let server = Talk::ask("The mail server, with :port if it is not the usual one", None)?;
-    enter_server(draft, &server)?;
-    let security = loop {
-        let here = server.starts_with("localhost") || server.starts_with("127.");
-        let security = Talk::ask(
-            "How is the line protected: starttls, tls, or none (this machine only)",
-            Some(if here { "none" } else { "starttls" }),
-        )?;
-        if ["starttls", "tls", "none"].contains(&security.as_str()) {
-            break security;
-        }
-        Talk::say("  Answer starttls, tls or none.");
-    };
-    draft.set("mail", "security", security);
+    let question = "The mail server, with :port if it is not the usual one";
+    let server = Talk::ask_as(question, None, host_and_port)?;
+    let here = ["localhost", "127.0.0.1", "::1"].contains(&server.0.as_str());
+    enter_server(draft, server);
+    let usual = if here { "none" } else { "starttls" };
+    let question = "How is the line protected (none: this machine only)";
+    draft.set("mail", "security", Talk::ask_which(question, &["starttls", "tls", "none"], usual)?);
     match Talk::ask_perhaps("User at the mail server")? {
         Some(user) => {
             draft.set("mail", "user", user);
@@ -129,25 +122,27 @@ fn by_questions(draft: &mut Draft, secrets: &mut Secrets, config: Option<&Config
             draft.unset("mail", "password_file");
         }
     }
-    draft.set("mail", "from", Talk::ask("Sender, such as Waterworks <alarm@example.org>", None)?);
+    let email = |text: &str| match text.parse::<Email>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("That is no mail address: {error}.")),
+    };
+    draft.set("mail", "from", Talk::ask_as("Sender, such as Waterworks <alarm@example.org>", None, email)?);
+    let question = "Address of the utility's own people who are told of every alarm";
     if config.is_none_or(|config| config.contacts.is_empty())
-        && let Some(contact) =
-            Talk::ask_perhaps("Address of the utility's own people who are told of every alarm")?
+        && let Some(contact) = Talk::ask_perhaps(question)?
     {
         draft.set_all(Many::Contact, vec![contact_of(&contact)]);
     }
     Ok(())
 }
 
-fn enter_server(draft: &mut Draft, server: &str) -> Result<(), String> {
+fn enter_server(draft: &mut Draft, (host, port): (String, Option<u16>)) {
     draft.set("mail", "enabled", true);
-    let (host, port) = super::host_and_port(server)?;
     draft.set("mail", "server", host);
     match port {
         Some(port) => draft.set("mail", "port", i64::from(port)),
         None => draft.unset("mail", "port"),
     }
-    Ok(())
 }
 
 fn contact_of(email: &str) -> Table {

@@ -19,7 +19,7 @@ use self::talk::Talk;
 use self::uplink::Around;
 use super::common::finish;
 use crate::check;
-use crate::config::{Config, Problem};
+use crate::config::{Config, Host, Problem};
 use crate::setup::draft::Draft;
 use crate::setup::place::Place;
 use crate::uplink::enrol::PortalAddress;
@@ -257,17 +257,17 @@ impl Setup {
     fn greet(&self, talk: &Talk, draft: &Draft, is_root: bool) {
         let file = self.config.display();
         if draft.is_change() {
-            Talk::say(&format!("{file} is there: what it says is kept unless you change it here."));
+            Talk::tell(&format!("{file} is there: what it says is kept unless you change it here."));
         } else {
-            Talk::say(&format!("This writes {file}."));
+            Talk::tell(&format!("This writes {file}."));
         }
         if talk.asks {
-            Talk::say(
+            Talk::tell(
                 "Enter takes what stands in [brackets]. Nothing is changed before you have seen it and said yes.",
             );
         }
         if !is_root {
-            Talk::say(
+            Talk::tell(
                 "Not run as root: ports may be out of reach, and files may not be written. `sudo` helps.",
             );
         }
@@ -287,14 +287,11 @@ impl Setup {
         if let Some(language) = &self.language {
             draft.set("gateway", "language", language.as_str());
         } else if talk.asks && !draft.is_change() {
-            loop {
-                let language = Talk::ask("Language of alarm mails: fi, sv or en", Some("fi"))?;
-                if ["fi", "sv", "en"].contains(&language.as_str()) {
-                    draft.set("gateway", "language", language);
-                    break;
-                }
-                Talk::say("  Answer fi, sv or en.");
-            }
+            draft.set(
+                "gateway",
+                "language",
+                Talk::ask_which("Language of alarm mails", &["fi", "sv", "en"], "fi")?,
+            );
         }
         if self.meaning(draft)?.meter_list.is_none() {
             let folder = self.config.parent().unwrap_or_else(|| Path::new("."));
@@ -332,14 +329,18 @@ fn refused(problems: &[Problem]) -> String {
 }
 
 /// `host` or `host:port`.
-fn host_and_port(text: &str) -> Result<(&str, Option<u16>), String> {
-    match text.rsplit_once(':') {
+fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
+    let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') => {
-            let port = port.parse().map_err(|_| format!("{text}: the port is a number up to 65535"))?;
-            Ok((host, Some(port)))
+            let port = port.parse().ok().filter(|port| *port != 0);
+            (host, Some(port.ok_or_else(|| format!("{text}: the port is a number from 1 to 65535."))?))
         }
-        _ => Ok((text, None)),
+        _ => (text, None),
+    };
+    if host.parse::<Host>().is_err() {
+        return Err(format!("{host} is neither the name of a server nor an IP address."));
     }
+    Ok((host.to_owned(), port))
 }
 
 #[cfg(test)]
@@ -348,9 +349,11 @@ mod tests {
 
     #[test]
     fn a_host_may_come_with_a_port() {
-        assert_eq!(host_and_port("a.fi").unwrap(), ("a.fi", None));
-        assert_eq!(host_and_port("a.fi:8884").unwrap(), ("a.fi", Some(8884)));
-        assert_eq!(host_and_port("fe80::1").unwrap(), ("fe80::1", None));
-        assert!(host_and_port("a.fi:mqtt").is_err());
+        assert_eq!(host_and_port("a.fi").unwrap(), ("a.fi".to_owned(), None));
+        assert_eq!(host_and_port("a.fi:8884").unwrap(), ("a.fi".to_owned(), Some(8884)));
+        assert_eq!(host_and_port("fe80::1").unwrap(), ("fe80::1".to_owned(), None));
+        for bad in ["a.fi:mqtt", "a.fi:0", "a b", ""] {
+            assert!(host_and_port(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use toml_edit::Table;
 use super::Setup;
 use super::talk::{After, Talk};
 use crate::check::{Area, Finding, Verdict};
+use crate::cli::common::wrapped;
 use crate::cli::receivers::{exempt, says};
 use crate::config::{Config, ReceiverKind};
 use crate::receiver::detect::{self, Detected, Kind, System, What, Wishes};
@@ -70,7 +71,7 @@ pub(super) async fn step(
 ) -> Result<(), String> {
     Talk::heading("Receivers");
     if setup.no_receiver {
-        Talk::say("  left as they are");
+        Talk::tell("left as they are");
         return Ok(());
     }
     if !setup.receivers.is_empty() {
@@ -84,17 +85,17 @@ pub(super) async fn step(
     loop {
         talk.forget(Area::Receiver);
         let mut wanted = kept(config);
-        for one in look(&system, config, Vec::new()).await? {
+        for one in look(&system, config, Vec::new(), true).await? {
             take(&mut wanted, &one);
         }
         if talk.asks {
             while let Some(path) = Talk::ask_perhaps("Path of another receiver")? {
-                let named = look(&system, config, vec![path.clone().into()]).await?;
+                let named = look(&system, config, vec![path.clone().into()], true).await?;
                 match (named.iter().find_map(Wanted::of), path.parse::<Wanted>()) {
                     (Some(found), _) => wanted.push(found),
                     (None, Ok(by_hand)) if path.contains('=') => wanted.push(by_hand),
-                    (None, _) => Talk::say(
-                        "  Not taken. If you know what is there, write PATH=KIND (see --receiver in `vesigate setup --help`).",
+                    (None, _) => Talk::tell(
+                        "Not taken. If you know what is there, write PATH=KIND (see --receiver in `vesigate setup --help`).",
                     ),
                 }
             }
@@ -137,13 +138,32 @@ fn take(wanted: &mut Vec<Wanted>, one: &Detected) {
     }
 }
 
-async fn look(system: &System, config: &Config, only: Vec<PathBuf>) -> Result<Vec<Detected>, String> {
+/// Asks the ports, all that may be receivers or these; tells of each if that is wished.
+async fn look(
+    system: &System,
+    config: &Config,
+    only: Vec<PathBuf>,
+    tells: bool,
+) -> Result<Vec<Detected>, String> {
     let exempt = config.detect.do_not_touch.iter().map(exempt).collect();
+    let all = only.is_empty();
     let wishes = Wishes { ask: true, ask_unknown: false, only, exempt, patience: 1 };
-    let show =
-        |one: &Detected| Talk::say(&format!("  {}\n      {}", one.port.path.display(), says(&one.what)));
+    let mut left = 0_u32;
+    let show = |one: &Detected| {
+        let is_left = matches!(one.what, What::OnBoard | What::Unknown | What::Foreign | What::Exempt);
+        if all && is_left {
+            left = left.saturating_add(1);
+        } else if tells {
+            Talk::say(&format!("  {}", one.port.path.display()));
+            Talk::say(&wrapped("      ", &says(&one.what)));
+        }
+    };
     let found = detect::detect(system, &wishes, show).await;
-    found.map_err(|error| format!("the serial ports cannot be listed: {error}"))
+    let found = found.map_err(|error| format!("the serial ports cannot be listed: {error}"))?;
+    if left > 0 && tells {
+        Talk::tell(&format!("{left} other serial port(s) left alone; `vesigate receivers` says why"));
+    }
+    Ok(found)
 }
 
 /// Whether somebody is there, where that can be asked.
@@ -154,7 +174,7 @@ async fn try_one(wanted: &Wanted, config: &Config) -> Finding {
     if !Path::new(&wanted.path).exists() {
         return finding(Verdict::Bad, "nothing is plugged in there yet");
     }
-    let found = look_quietly(config, wanted.path.clone()).await;
+    let found = look(&System::here(), config, vec![wanted.path.clone()], false).await.ok();
     match found.as_deref() {
         Some([one, ..]) if matches!(one.what, What::Found(_)) => finding(Verdict::Good, &says(&one.what)),
         Some([one, ..]) if matches!(one.what, What::Busy(_) | What::OnlyTalks) => {
@@ -163,12 +183,6 @@ async fn try_one(wanted: &Wanted, config: &Config) -> Finding {
         Some([one, ..]) => finding(Verdict::Bad, &says(&one.what)),
         _ => finding(Verdict::Skipped, "is no serial port that can be asked"),
     }
-}
-
-async fn look_quietly(config: &Config, path: PathBuf) -> Option<Vec<Detected>> {
-    let exempt = config.detect.do_not_touch.iter().map(exempt).collect();
-    let wishes = Wishes { ask: true, ask_unknown: false, only: vec![path], exempt, patience: 1 };
-    detect::detect(&System::here(), &wishes, |_| {}).await.ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::check::{Area, Finding, Verdict};
 use crate::cli::check::line;
-use crate::cli::common::{Colour, paint};
+use crate::cli::common::{Colour, paint, wrapped};
 use crate::cli::prompt;
 
 /// Who is asked, and what was found on the way.
@@ -40,7 +40,12 @@ impl Talk {
         Self::say(&format!("\n{}", paint(Colour::Bold, text)));
     }
 
-    /// A line.
+    /// Words, in lines that fit.
+    pub(super) fn tell(words: &str) {
+        Self::say(&wrapped("  ", words));
+    }
+
+    /// A line as it is.
     pub(super) fn say(text: &str) {
         let _ = writeln!(anstream::stderr(), "{text}");
     }
@@ -64,10 +69,33 @@ impl Talk {
             let line = answer()?;
             match (line.trim(), default) {
                 ("", Some(default)) => return Ok(default.to_owned()),
-                ("", None) => Self::say("  An answer is needed; Ctrl-C ends, and nothing is changed."),
+                ("", None) => Self::tell("An answer is needed; Ctrl-C ends, and nothing is changed."),
                 (answer, _) => return Ok(answer.to_owned()),
             }
         }
+    }
+
+    /// Asks until the answer is one.
+    pub(super) fn ask_as<T>(
+        question: &str,
+        default: Option<&str>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, String> {
+        loop {
+            match read(&Self::ask(question, default)?) {
+                Ok(answer) => return Ok(answer),
+                Err(reason) => Self::tell(&reason),
+            }
+        }
+    }
+
+    /// Asks for one of these words.
+    pub(super) fn ask_which(question: &str, words: &[&str], default: &str) -> Result<String, String> {
+        let question = format!("{question}: {}", words.join(", "));
+        Self::ask_as(&question, Some(default), |answer| {
+            let is_one = words.contains(&answer);
+            is_one.then(|| answer.to_owned()).ok_or_else(|| format!("Answer one of {}.", words.join(", ")))
+        })
     }
 
     /// Asks for a text that may be left out.
@@ -85,7 +113,7 @@ impl Talk {
                 "" => return Ok(default),
                 "y" | "yes" => return Ok(true),
                 "n" | "no" => return Ok(false),
-                _ => Self::say("  Answer y or n."),
+                _ => Self::tell("Answer y or n."),
             }
         }
     }
@@ -104,7 +132,7 @@ impl Talk {
                 "" | "t" => return Ok(After::Again),
                 "c" => return Ok(After::Change),
                 "g" => return Ok(After::Keep),
-                _ => Self::say("  Answer t, c or g."),
+                _ => Self::tell("Answer t, c or g."),
             }
         }
     }

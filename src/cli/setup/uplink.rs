@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::talk::{After, Talk};
 use super::{Secrets, Setup, host_and_port, refused};
 use crate::check::{self, Area, Finding, Verdict};
-use crate::config::{Config, Credentials};
+use crate::config::{Config, Credentials, Name};
 use crate::setup::draft::Draft;
 use crate::setup::place::Place;
 use crate::uplink::enrol::{Enrolment, PortalAddress, broker};
@@ -44,7 +44,15 @@ pub(super) async fn step(
                 return Ok(());
             }
         }
-        let config = draft.config(&around.setup.config).map_err(|problems| refused(&problems))?;
+        let config = match draft.config(&around.setup.config) {
+            Ok(config) => config,
+            Err(problems) if talk.asks => {
+                Talk::tell(&refused(&problems));
+                change = true;
+                continue;
+            }
+            Err(problems) => return Err(refused(&problems)),
+        };
         let mut works = true;
         for finding in try_broker(around, &config, &secrets.credentials()).await {
             works &= finding.verdict != Verdict::Bad;
@@ -72,7 +80,7 @@ fn choose(
     let present = draft.config(&setup.config).ok().and_then(|config| config.uplink);
     if setup.no_uplink {
         draft.set("uplink", "enabled", false);
-        Talk::say("  off: nothing leaves this machine");
+        Talk::tell("off: nothing leaves this machine");
         return Ok(false);
     }
     if let Some(portal) = &setup.portal {
@@ -100,13 +108,13 @@ fn choose(
                 .to_owned(),
         );
     }
-    Talk::say("  Readings go to your utility's portal, or to a broker of your own (MQTT).");
+    Talk::tell("Readings go to your utility's portal, or to a broker of your own (MQTT).");
     if Talk::yes("Have you got a token to enrol this gateway at a portal?", true)? {
         return enrol(around, draft, None).map(|()| true);
     }
     if !Talk::yes("Is there a broker?", false)? {
         draft.set("uplink", "enabled", false);
-        Talk::say("  off: nothing leaves this machine");
+        Talk::tell("off: nothing leaves this machine");
         return Ok(false);
     }
     by_questions(draft, secrets, around.place)?;
@@ -122,7 +130,7 @@ fn enrol(around: &Around<'_>, draft: &mut Draft, portal: Option<&PortalAddress>)
             None => match PortalAddress::parse(&Talk::ask("The portal's address", None)?) {
                 Ok(portal) => portal,
                 Err(error) => {
-                    Talk::say(&format!("  {error}"));
+                    Talk::tell(&error.to_string());
                     continue;
                 }
             },
@@ -154,7 +162,7 @@ fn enrol(around: &Around<'_>, draft: &mut Draft, portal: Option<&PortalAddress>)
                 files.write(around.place, &answer, &enrolment).map_err(told(&files.certificate))?;
                 let _ = std::fs::remove_file(&kept);
                 files.enter(draft, &answer)?;
-                Talk::say(&format!("  enrolled as {}/{}", answer.utility, answer.gateway));
+                Talk::tell(&format!("enrolled as {}/{}", answer.utility, answer.gateway));
                 return Ok(());
             }
             Err(error) => {
@@ -164,7 +172,7 @@ fn enrol(around: &Around<'_>, draft: &mut Draft, portal: Option<&PortalAddress>)
                 if setup.portal.is_some() {
                     return Err(error.to_string());
                 }
-                Talk::say(&format!("  {error}"));
+                Talk::tell(&error.to_string());
                 if !Talk::yes("Try again?", true)? {
                     return Err("not enrolled: nothing was changed".to_owned());
                 }
@@ -233,7 +241,7 @@ fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets, broker: &st
         }
     }
     let (host, port) = host_and_port(broker)?;
-    address(draft, host, port);
+    address(draft, &host, port);
     match &setup.ca {
         Some(ca) => tls(draft, ca, setup.certificate.as_deref().zip(setup.key.as_deref())),
         None => draft.unset("uplink", "tls"),
@@ -250,39 +258,53 @@ fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets, broker: &st
 }
 
 fn by_questions(draft: &mut Draft, secrets: &mut Secrets, place: &Place) -> Result<(), String> {
-    let broker = Talk::ask("The broker's name or address, with :port if it is not the usual one", None)?;
-    let (host, port) = host_and_port(&broker)?;
-    address(draft, host, port);
-    draft.set("gateway", "utility", Talk::ask("The utility's name in the topics", None)?);
-    draft.set("gateway", "name", Talk::ask("This gateway's name in the topics", None)?);
-    let here = matches!(host, "localhost" | "127.0.0.1" | "::1");
-    if here || !Talk::yes("Is the line protected by TLS? (without, everybody on the way reads along)", true)?
-    {
+    let question = "The broker's name or address, with :port if it is not the usual one";
+    let (host, port) = Talk::ask_as(question, None, host_and_port)?;
+    address(draft, &host, port);
+    let name = |text: &str| {
+        let name = Name::new(text).map(|name| name.to_string());
+        name.ok_or_else(|| "Write 1 to 32 of A-Z, a-z, 0-9, _ and -, but not portal.".to_owned())
+    };
+    draft.set("gateway", "utility", Talk::ask_as("The utility's name in the topics", None, name)?);
+    draft.set("gateway", "name", Talk::ask_as("This gateway's name in the topics", None, name)?);
+    let here = ["localhost", "127.0.0.1", "::1"].contains(&host.as_str());
+    let with_tls = !here
+        && Talk::yes("Is the line protected by TLS? (without, everybody on the way reads along)", true)?;
+    if with_tls {
+        let ca = "File of the authority that signed the broker's certificate";
+        let ca = Talk::ask_as(ca, Some("/etc/ssl/certs/ca-certificates.crt"), readable)?;
+        let client = match Talk::ask_perhaps("File of our own certificate")? {
+            Some(certificate) => {
+                let key = place.beside("gateway.key").display().to_string();
+                Some((certificate, Talk::ask_as("File of its private key", Some(&key), readable)?))
+            }
+            None => None,
+        };
+        let client = client.as_ref().map(|(certificate, key)| (Path::new(certificate), Path::new(key)));
+        tls(draft, Path::new(&ca), client);
+    } else {
         draft.unset("uplink", "tls");
         if !here {
             draft.set("uplink", "insecure_plaintext", true);
         }
-    } else {
-        let ca = Talk::ask(
-            "File of the authority that signed the broker's certificate",
-            Some("/etc/ssl/certs/ca-certificates.crt"),
-        )?;
-        let certificate = Talk::ask_perhaps("File of our own certificate")?;
-        let key = match &certificate {
-            Some(_) => Some(Talk::ask(
-                "File of its private key",
-                Some(&place.beside("gateway.key").display().to_string()),
-            )?),
-            None => None,
-        };
-        let client = certificate.as_deref().map(Path::new).zip(key.as_deref().map(Path::new));
-        tls(draft, Path::new(&ca), client);
     }
-    if let Some(user) = Talk::ask_perhaps("User at the broker")? {
-        draft.set("uplink", "user", user);
-        secrets.take(draft, "uplink", PASSWORD, &Talk::secret("Password")?);
+    match Talk::ask_perhaps("User at the broker")? {
+        Some(user) => {
+            draft.set("uplink", "user", user);
+            secrets.take(draft, "uplink", PASSWORD, &Talk::secret("Password")?);
+        }
+        None => {
+            draft.unset("uplink", "user");
+            draft.unset("uplink", "password_file");
+        }
     }
     Ok(())
+}
+
+/// The name of a file that can be read.
+fn readable(file: &str) -> Result<String, String> {
+    let told = |error| format!("{file} cannot be read: {error}");
+    std::fs::File::open(file).map(|_| file.to_owned()).map_err(told)
 }
 
 async fn try_broker(around: &Around<'_>, config: &Config, credentials: &Credentials) -> Vec<Finding> {
