@@ -9,6 +9,7 @@ pub mod cli;
 pub mod collector;
 pub mod config;
 pub mod decode;
+pub mod feed;
 pub mod halves;
 pub mod health;
 pub mod keyring;

@@ -9,9 +9,9 @@ use std::path::Path;
 use messages::status::{Receiver, ReceiverState};
 
 use super::{Area, Finding, Verdict};
-use crate::config::{self, Config, Credentials, MeterList};
+use crate::config::{self, Config, Credentials, Feed, MeterList};
 use crate::halves::control::AskError;
-use crate::health::status::CollectStatus;
+use crate::health::status::{CollectStatus, FeedStatus};
 use crate::keyring::{Keyring, Selector};
 
 /// So many seconds after the start it says little that no meter was heard.
@@ -49,15 +49,49 @@ pub(super) fn runs(half: &str, error: Option<&AskError>, store: &Path) -> Findin
 }
 
 pub(super) fn receivers(config: &Config, collect: Result<&CollectStatus, &AskError>) -> Vec<Finding> {
-    if config.receivers.is_empty() {
+    if config.receivers.is_empty() && config.feeds.is_empty() {
         let text =
             "none is configured: add a [[receiver]] section; `ls /dev/serial/by-id` shows what is plugged in";
         return vec![Finding::new(Area::Receiver, Verdict::Bad, text)];
     }
     match collect {
-        Ok(collect) => collect.receivers.iter().map(running).collect(),
-        Err(error) => config.receivers.iter().map(|receiver| idle(receiver, error)).collect(),
+        Ok(collect) => {
+            let feed = |receiver: &Receiver| collect.feeds.iter().find(|feed| feed.name == receiver.name);
+            let found = |receiver| {
+                feed(receiver).map_or_else(|| running(receiver), |feed| fed(config, receiver, feed))
+            };
+            collect.receivers.iter().map(found).collect()
+        }
+        Err(error) => {
+            let idle = config.receivers.iter().map(|receiver| idle(receiver, error));
+            idle.chain(config.feeds.iter().map(|feed| unfed(feed, error))).collect()
+        }
     }
+}
+
+fn fed(config: &Config, receiver: &Receiver, feed: &FeedStatus) -> Finding {
+    let name = &feed.name;
+    let entry = config.feeds.iter().find(|entry| entry.name.as_str() == name);
+    let start = || entry.map_or_else(|| "it is in the configuration no more".to_owned(), Feed::how_to_start);
+    let (verdict, text) = match (&feed.trouble, feed.connected) {
+        (_, false) => (Verdict::Bad, format!("feed {name}: its feeder is not connected: {}", start())),
+        (Some(trouble), true) => (Verdict::Bad, format!("feed {name}: {trouble}")),
+        (None, true) if receiver.frames == 0 => (
+            Verdict::Doubtful,
+            format!(
+                "feed {name}: it runs and has heard nothing yet: `vesigate feed {name} --print` tries it"
+            ),
+        ),
+        (None, true) => {
+            (Verdict::Good, format!("feed {name}: {}, {} frames", receiver.protocol, receiver.frames))
+        }
+    };
+    Finding::new(Area::Receiver, verdict, text)
+}
+
+fn unfed(feed: &Feed, error: &AskError) -> Finding {
+    let text = format!("feed {0}: collect: {error}; `vesigate feed {0} --print` tries it", feed.name);
+    Finding::new(Area::Receiver, Verdict::Skipped, text)
 }
 
 fn running(receiver: &Receiver) -> Finding {

@@ -189,8 +189,12 @@ fn calendar(config: &Config, clock: &Clock, trusted: bool) -> Calendar {
 
 fn summary(config: &Config) -> String {
     let on = |on: bool| if on { "on" } else { "off" };
+    let feeds = match config.feeds.len() {
+        0 => String::new(),
+        count => format!(", {count} feed(s)"),
+    };
     format!(
-        "{} receiver(s), uplink {}, mail {}, {} contact(s) of our own",
+        "{} receiver(s){feeds}, uplink {}, mail {}, {} contact(s) of our own",
         config.receivers.len(),
         on(config.uplink.is_some()),
         on(config.mail.is_some()),

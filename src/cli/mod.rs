@@ -9,6 +9,7 @@ mod daemon;
 mod decode;
 mod diagnose;
 mod export;
+mod feed;
 mod generate;
 mod harden;
 mod keys;
@@ -64,6 +65,7 @@ enum Command {
     Collect(daemon::Run),
     /// Run the delivering half alone: MQTT and mail; needs neither a dongle nor a key
     Deliver(daemon::Run),
+    Feed(feed::Feed),
     Status(status::Status),
     Setup(Box<setup::Setup>),
     Scan(scan::Scan),
@@ -108,6 +110,7 @@ pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(run) => run.run(&[Half::Collect, Half::Deliver]),
         Command::Collect(run) => run.run(&[Half::Collect]),
         Command::Deliver(run) => run.run(&[Half::Deliver]),
+        Command::Feed(feed) => feed.run(),
         Command::Status(status) => status.run(),
         Command::Setup(setup) => setup.run(),
         Command::Scan(scan) => scan.run(),

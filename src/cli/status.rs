@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::halves::control::{AskError, ask};
 use crate::halves::questions::{OfCollect, OfDeliver};
 use crate::health::problem::Listed;
-use crate::health::status::{CollectStatus, DeliverStatus, MailStatus, UplinkStatus};
+use crate::health::status::{CollectStatus, DeliverStatus, FeedStatus, MailStatus, UplinkStatus};
 
 /// Show how the running gateway is.
 ///
@@ -135,6 +135,9 @@ fn write_collect(text: &mut String, status: &CollectStatus) -> std::fmt::Result 
             receiver.name, receiver.protocol, receiver.state, receiver.frames, receiver.garbage
         )?;
     }
+    for feed in &status.feeds {
+        write_feed(text, feed)?;
+    }
     let (telegrams, meters) = (&status.telegrams, &status.meters);
     writeln!(
         text,
@@ -187,6 +190,25 @@ fn write_collect(text: &mut String, status: &CollectStatus) -> std::fmt::Result 
         size(disk.budget),
         size(disk.free)
     )
+}
+
+fn write_feed(text: &mut String, feed: &FeedStatus) -> std::fmt::Result {
+    let counts = &feed.counts;
+    let connected = if feed.connected { "" } else { "not connected, before: " };
+    write!(text, "    {:<10}{connected}{} good", feed.name, counts.good)?;
+    let others = [
+        (counts.bad_crc, "with wrong CRCs"),
+        (counts.bad_coding, "with wrong symbols"),
+        (counts.malformed, "torn"),
+        (counts.mended, "mended"),
+        (counts.log_lines, "lines of text"),
+        (feed.restarts, "restarts"),
+        (feed.dropped, "dropped"),
+    ];
+    for (count, what) in others.iter().filter(|(count, _)| *count > 0) {
+        write!(text, ", {count} {what}")?;
+    }
+    writeln!(text)
 }
 
 fn write_deliver(text: &mut String, status: &DeliverStatus) -> std::fmt::Result {

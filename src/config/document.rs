@@ -115,7 +115,7 @@ impl<'a> Document<'a> {
     #[cfg(test)]
     pub(super) fn keys_not_shown(&self) -> Vec<String> {
         let seen = self.seen.borrow();
-        let numbered = |key: &str| key.replace("[1]", "");
+        let numbered = |key: &str| key.replace("[1]", "").replace("[2]", "");
         let shown: std::collections::BTreeSet<String> =
             seen.places.0.keys().map(|key| numbered(key)).collect();
         let known = seen.known.iter().map(|(section, key)| join(section, key));

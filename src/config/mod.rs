@@ -7,6 +7,7 @@ mod alarm;
 mod collect;
 mod detect;
 mod document;
+mod feed;
 mod files;
 mod gateway;
 mod mail;
@@ -28,6 +29,7 @@ pub use crate::keyring::Flow;
 pub use alarm::{Alarm, CODES, Contact, ContactMeters, Rule};
 pub use collect::{Collect, Keys};
 pub use detect::{Detect, DoNotTouch};
+pub use feed::{Feed, FeedFormat, FeedName, FeedSource, NotAFeedName};
 pub use files::Half;
 pub use gateway::{Clock, Gateway, Language, Name, Zone};
 pub use mail::{Email, Mail, MailSecurity, NotAnEmail};
@@ -50,6 +52,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// `[[receiver]]`
     pub receivers: Vec<Receiver>,
+    /// `[[feed]]`
+    pub feeds: Vec<Feed>,
     /// `[detect]`
     pub detect: Detect,
     /// `[keys]`
@@ -92,6 +96,7 @@ impl Default for Config {
             keys: Keys::default_in(&gateway.data_dir),
             gateway,
             receivers: Vec::new(),
+            feeds: Vec::new(),
             detect: Detect::default(),
             meter_list: None,
             collect: Collect::default(),
@@ -160,6 +165,7 @@ impl Config {
         });
         Self {
             receivers: Receiver::read_all(root),
+            feeds: Feed::read_all(root),
             detect: root.section("detect", Detect::read),
             keys: root.section("keys", |section| Keys::read(section, &gateway.data_dir)),
             meter_list: root.section("meters", |section| section.path("file")),

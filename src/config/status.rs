@@ -40,6 +40,12 @@ impl Status {
         self.sockets.join("deliver")
     }
 
+    /// Where feeders hand in telegrams; in a directory of its own, since they are let into no other.
+    #[must_use]
+    pub fn feed_socket(&self) -> PathBuf {
+        self.sockets.join("feed/feed.sock")
+    }
+
     pub(super) fn read(section: &Section<'_>) -> Self {
         let default = Self::default();
         let instead = "write \"socket\", \"off\", or an address of this machine such as \"127.0.0.1:9464\"";

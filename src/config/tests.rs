@@ -231,6 +231,52 @@ fn names_and_paths_are_given_once() {
 }
 
 #[test]
+fn a_feed_is_a_command_a_host_or_standard_input() {
+    let text = r#"
+        [[feed]]
+        name = "roof"
+        command = " rtl_sdr - | rtl_wmbus "
+        [[feed]]
+        name = "pump-3"
+        connect = "[::1]:4321"
+        format = "hex"
+        silent_after = "10 min"
+        [[feed]]
+        name = "by-hand"
+        format = "raw"
+        "#;
+    let [roof, pump, hand] = &parse(text).unwrap().feeds[..] else { panic!() };
+    assert_eq!(roof.source, FeedSource::Command("rtl_sdr - | rtl_wmbus".to_owned()));
+    assert_eq!((roof.format, roof.silent_after), (FeedFormat::RtlWmbus, None));
+    assert_eq!(pump.source, FeedSource::Connect { host: "::1".to_owned(), port: 4321 });
+    assert_eq!((pump.format, pump.silent_after), (FeedFormat::Hex, Some(Duration::from_secs(600))));
+    assert_eq!((&hand.source, hand.format), (&FeedSource::Input, FeedFormat::Raw));
+}
+
+#[test]
+fn everything_wrong_with_a_feed_is_told_at_once() {
+    let text = "[[feed]]\nname = \"Roof\"\ncommand = \"a\"\nconnect = \"b:1\"\nformat = \"csv\"\n\
+                [[feed]]\nname = \"a\"\nconnect = \"b\"\n[[feed]]\nsilent_after = \"1 s\"\n";
+    assert_eq!(
+        problems(text),
+        [
+            "vesigate.toml:2: feed[1].name: is not a name; write 1 to 32 of a-z, 0-9 and -",
+            "vesigate.toml:4: feed[1].connect: stands beside command; keep one of the two",
+            "vesigate.toml:5: feed[1].format: is none of the words it may be; write \"rtl-wmbus\" or \"hex\" or \"raw\"",
+            "vesigate.toml:6: feed[2].format: is missing; write \"rtl-wmbus\", \"hex\" or \"raw\"",
+            "vesigate.toml:8: feed[2].connect: is no host with a port; write \"host:port\", such as \"192.0.2.7:4321\"",
+            "vesigate.toml:9: feed[3].name: is missing; write name = \"roof\", say",
+            "vesigate.toml:9: feed[3].command: is missing; write command or connect; for telegrams from standard input, format alone",
+            "vesigate.toml:9: feed[3].format: is missing; write \"rtl-wmbus\", \"hex\" or \"raw\"",
+            "vesigate.toml:10: feed[3].silent_after: is out of range; write a time from \"1 min\" to \"7 days\"",
+        ]
+    );
+    let feed = "[[feed]]\nname = \"a\"\ncommand = \"b\"\n";
+    assert_eq!(problems(&feed.repeat(2)).len(), 1);
+    assert_eq!(problems(&feed.repeat(9)).len(), 2);
+}
+
+#[test]
 fn a_receiver_that_only_talks_needs_its_speed_and_has_no_modes() {
     for kind in ["raw", "hex"] {
         let section = format!("[[receiver]]\npath = \"/dev/a\"\nkind = \"{kind}\"\n");

@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::status::{CollectStatus, DeliverStatus};
+use super::status::{CollectStatus, DeliverStatus, FeedStatus};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -128,8 +128,35 @@ pub fn of_collect(status: &CollectStatus) -> String {
     let works =
         |r: &messages::status::Receiver| u64::from(r.state == messages::status::ReceiverState::Receiving);
     page.by("receiver_works", "1 if it receives", "receiver", receivers().map(|r| (&r.name, works(r))));
+    feeds(&mut page, &status.feeds);
     problems(&mut page, &status.problems_begun, status.problems.len());
     page.finish()
+}
+
+fn feeds(page: &mut Page, feeds: &[FeedStatus]) {
+    let values = feeds.iter().flat_map(|feed| {
+        let counts = &feed.counts;
+        let outcomes = [
+            ("good", counts.good),
+            ("again", counts.again),
+            ("mended", counts.mended),
+            ("bad_crc", counts.bad_crc),
+            ("bad_coding", counts.bad_coding),
+            ("malformed", counts.malformed),
+            ("text", counts.log_lines),
+            ("dropped", feed.dropped),
+        ];
+        outcomes.map(|(outcome, count)| {
+            (vec![("feed", feed.name.clone()), ("outcome", outcome.to_owned())], count)
+        })
+    });
+    page.family("feed_telegrams", "What came from a feed since its feeder was started", values);
+    page.by(
+        "feed_restarts",
+        "Times its source was started again",
+        "feed",
+        feeds.iter().map(|f| (&f.name, f.restarts)),
+    );
 }
 
 /// The delivering half's metrics.

@@ -10,6 +10,7 @@ use messages::{MeterId, Time};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Listed;
+use crate::feed::Counts;
 
 /// At most this many meters with refused telegrams are listed; the counts beside them are complete.
 pub const MAX_LISTED: usize = 500;
@@ -25,8 +26,11 @@ pub struct CollectStatus {
     pub at: Option<Time>,
     /// What it knows of the time.
     pub clock: Clock,
-    /// The receivers, in the order of the configuration.
+    /// The receivers and behind them the feeds, in the order of the configuration.
     pub receivers: Vec<Receiver>,
+    /// What is known of the feeds besides.
+    #[serde(default)]
+    pub feeds: Vec<FeedStatus>,
     /// The streams it writes.
     pub streams: BTreeMap<Stream, StreamStatus>,
     /// Where it keeps things.
@@ -49,6 +53,24 @@ pub struct CollectStatus {
     pub problems: Vec<Listed>,
     /// Problems since it was started, by kind.
     pub problems_begun: BTreeMap<String, u64>,
+}
+
+/// A feed, with what its feeder says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedStatus {
+    /// Its name, as among the receivers.
+    pub name: String,
+    /// Whether its feeder is connected.
+    pub connected: bool,
+    /// Why its source does not run, if it does not.
+    pub trouble: Option<String>,
+    /// How often its source was started again.
+    pub restarts: u64,
+    /// Telegrams that the feeder could not hand over.
+    pub dropped: u64,
+    /// What came from its source since the feeder was started.
+    #[serde(flatten)]
+    pub counts: Counts,
 }
 
 /// One stream of blocks.

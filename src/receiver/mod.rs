@@ -19,7 +19,7 @@ pub mod iu891a;
 mod machine;
 pub mod port;
 mod protocol;
-mod quiet;
+pub(crate) mod quiet;
 pub mod rc1180;
 #[cfg(test)]
 mod simulation;

@@ -8,7 +8,7 @@
 //! what arrives meanwhile; after that the telegram that finds no room is dropped and counted, and so are those after it
 //! until there is room.
 
-mod backoff;
+pub(crate) mod backoff;
 mod open;
 
 use std::{

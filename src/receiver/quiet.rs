@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The gaps between telegrams of one receiver.
 #[derive(Debug)]
-pub(super) struct Quiet {
+pub(crate) struct Quiet {
     gaps: [Duration; KEPT],
     known: usize,
     next: usize,
@@ -32,7 +32,7 @@ pub(super) struct Quiet {
 }
 
 impl Quiet {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             gaps: [Duration::ZERO; KEPT],
             known: 0,
@@ -44,12 +44,12 @@ impl Quiet {
     }
 
     /// Deaf is who hears nothing for so long.
-    pub(super) fn limit(&mut self, limit: Duration) {
+    pub(crate) fn limit(&mut self, limit: Duration) {
         self.limit = Some(limit);
     }
 
     /// A telegram was heard.
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(crate) fn heard(&mut self, now: Instant) {
         if let Some(last) = self.last.replace(now) {
             let gap = now.saturating_duration_since(last);
             if let Some(slot) = self.gaps.get_mut(self.next) {
@@ -62,19 +62,19 @@ impl Quiet {
     }
 
     /// The receiver was not listening for a while: the gap that runs now says nothing about the meters.
-    pub(super) fn interrupted(&mut self) {
+    pub(crate) fn interrupted(&mut self) {
         self.last = None;
     }
 
-    pub(super) fn ask_after(&self) -> Duration {
+    pub(crate) fn ask_after(&self) -> Duration {
         (self.median() * 3).clamp(MINUTE, QUARTER)
     }
 
-    pub(super) fn set_up_after(&self) -> Duration {
+    pub(crate) fn set_up_after(&self) -> Duration {
         (self.median() * 10).max(QUARTER)
     }
 
-    pub(super) fn deaf_after(&self) -> Duration {
+    pub(crate) fn deaf_after(&self) -> Duration {
         if let Some(limit) = self.limit {
             return limit;
         }

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use super::mask::Mask;
 
 /// Sections, as far as their first word.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "gateway",
     "receiver",
+    "feed",
     "detect",
     "keys",
     "meters",
@@ -34,6 +35,8 @@ const SHOWN: &[(&str, Option<&str>)] = &[
     ("modes", Some("receiver")),
     ("baud", Some("receiver")),
     ("silent_after", Some("receiver")),
+    ("silent_after", Some("feed")),
+    ("format", Some("feed")),
     ("file", None),
     ("seal_file", None),
     ("block_every", None),
@@ -54,10 +57,11 @@ const SHOWN: &[(&str, Option<&str>)] = &[
     ("prefix", None),
     ("utility", Some("gateway")),
     ("name", Some("gateway")),
+    ("name", Some("feed")),
 ];
 
 /// Keys whose texts are names of people, places and machines.
-const NAMES: [&str; 7] = ["name", "email", "host", "server", "from", "reply_to", "user"];
+const NAMES: [&str; 8] = ["name", "email", "host", "connect", "server", "from", "reply_to", "user"];
 
 /// More than a meter list may have.
 const MOST_BYTES: u64 = 32 << 20;
@@ -169,8 +173,12 @@ pub(super) fn names(text: &str) -> Vec<String> {
         if let Some(head) = head(line) {
             head.trim_matches(['[', ']']).clone_into(&mut section);
         }
-        for key in NAMES.into_iter().filter(|_| section != "gateway") {
+        // What a gateway or a feed is called is nobody's name.
+        let own = |key: &str| section == "gateway" || section == "feed" && key == "name";
+        for key in NAMES.into_iter().filter(|key| !own(key)) {
             for text in quoted_after(line, key) {
+                // `pump.example.org:4321`
+                names.extend(text.rsplit_once(':').map(|(host, _)| host.to_owned()));
                 // `Waterworks <alarm@example.org>`
                 names.extend(text.split(['<', '>']).map(|part| part.trim().to_owned()));
                 names.push(text.to_owned());
@@ -265,6 +273,14 @@ mod tests {
             "[gateway]\nname = \"gw-7\"\nzone = \"Europe/Helsinki\"\n[uplink]\nport = 8883\nenabled = true\n\
              user = <masked>\npassword = <masked>\npassword_file = <masked>\n[[contact]]\nname = <masked>\nemail = <masked>\ncodes = <masked>\n<masked>\n<masked>\n"
         );
+        let feeds = "[[feed]]\nname = \"roof\"\ncommand = \"get -p hunter2\"\n[[feed]]\nconnect = \"pump.vesi.example:1\"\nformat = \"hex\"\n";
+        let masked = config(feeds, &Mask::new(names(feeds)));
+        assert_eq!(
+            masked,
+            "[[feed]]\nname = \"roof\"\ncommand = <masked>\n[[feed]]\nconnect = <masked>\nformat = \"hex\"\n"
+        );
+        let said = Mask::new(names(feeds)).text("feed roof: pump.vesi.example:1 and pump.vesi.example");
+        assert_eq!(said, "feed roof: <name> and <name>");
     }
 
     #[test]

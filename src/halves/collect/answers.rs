@@ -24,12 +24,10 @@ impl Half {
             OfCollect::Erase { meter, from, to: until } => return self.erase((meter, from, until), to).await,
             OfCollect::Status => Answer::of(&self.status()),
             OfCollect::KeysList { after } => answer_of(self.marks(after.as_deref())),
-            OfCollect::Heard { after } => {
-                Answer::of(&self.collector.heard(after, &self.receivers.names(), now))
-            }
+            OfCollect::Heard { after } => Answer::of(&self.collector.heard(after, &self.names(), now)),
             OfCollect::Reload => return self.reloads.wish(to),
             OfCollect::Tap { after } => {
-                let names = self.receivers.names();
+                let names = self.names();
                 Answer::of(&self.tap.page(after, now, &names, |at| self.collector.calendar().place(at)))
             }
             OfCollect::InMemory => Answer::of(&self.in_memory()),
@@ -58,8 +56,12 @@ impl Half {
             Some((*stream, status))
         });
         let mut telegrams = self.collector.telegrams().clone();
-        telegrams.dropped = telegrams.dropped.saturating_add(self.receivers.dropped());
+        telegrams.dropped =
+            telegrams.dropped.saturating_add(self.receivers.dropped()).saturating_add(self.feeds.dropped());
         let begun = self.problems.begun().iter();
+        let clock = &self.daemon.world.clock;
+        let mut receivers = self.receivers.told(clock, |uptime| calendar.place(uptime));
+        receivers.extend(self.feeds.told(clock, |uptime| calendar.place(uptime)));
         CollectStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: now.since(self.started).as_secs(),
@@ -73,7 +75,8 @@ impl Half {
                 synchronised: self.synchronised.and_then(|uptime| calendar.place(uptime)),
                 unplaced: self.unplaced.saturating_add(self.collector.unplaced()),
             },
-            receivers: self.receivers.told(&self.daemon.world.clock, |uptime| calendar.place(uptime)),
+            receivers,
+            feeds: self.feeds.status(),
             streams: streams.collect(),
             disk: Disk {
                 state: writer.state.clone(),
@@ -91,6 +94,13 @@ impl Half {
             problems: self.problems.list(),
             problems_begun: begun.map(|(kind, count)| (kind.to_string(), *count)).collect(),
         }
+    }
+
+    /// The names of receivers and feeds, by their numbers.
+    pub(super) fn names(&self) -> Vec<(u8, String)> {
+        let mut names = self.receivers.names();
+        names.extend(self.feeds.names());
+        names
     }
 
     fn in_memory(&self) -> Vec<InMemory> {

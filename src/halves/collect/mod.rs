@@ -2,6 +2,7 @@
 
 mod answers;
 mod erasing;
+mod feeds;
 mod keeper;
 mod kept;
 mod keys;
@@ -40,6 +41,7 @@ use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
 use erasing::Erasures;
+use feeds::Feeds;
 use keeper::Keeper;
 use receivers::Receivers;
 use secrets::{Vault, meter_list};
@@ -63,6 +65,7 @@ pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
     let sockets = Sockets::open(&config, &daemon.stop)?;
     let mut half = Half::open(daemon, config, telegrams).await?;
     half.receivers.apply(&half.config.receivers, &half.daemon.world.clock).await;
+    half.feeds.apply(&half.config.feeds, &half.daemon.world.clock);
     half.daemon.supervisor.started();
     half.turn(frames, sockets).await;
     Ok(())
@@ -78,6 +81,7 @@ struct Half {
     writer_status: watch::Receiver<WriterStatus>,
     ring: watch::Receiver<Ring>,
     receivers: Receivers,
+    feeds: Feeds,
     problems: Problems,
     /// Somebody records what is heard.
     tap: Tap,
@@ -156,6 +160,7 @@ impl Half {
             pulse: daemon.supervisor.watch("collect"),
             writer_status: writer.status(),
             ring: writer.ring(),
+            feeds: Feeds::new(telegrams.clone(), config.status.feed_socket()),
             receivers: Receivers::new(telegrams),
             problems: Problems::default(),
             tap: Tap::new(clock.speed()),
@@ -288,6 +293,7 @@ impl Half {
     async fn end(&mut self, mut frames: mpsc::Receiver<(u8, RawFrame)>) {
         frames.close();
         self.receivers.stop().await;
+        self.feeds.stop().await;
         self.keeper.finish().await;
         // What was kept of a meter and is not opened yet would be older than these, and refused at the next start.
         while !self.collector.is_to_open()
@@ -348,7 +354,9 @@ impl Half {
     async fn reload(&mut self, config: Arc<Config>) -> Result<(), String> {
         self.keeper.reload();
         let list = meter_list(&config).map(|list| self.collector.reload(settings(&config, list)));
-        for number in self.receivers.apply(&config.receivers, &self.daemon.world.clock).await {
+        let mut new = self.receivers.apply(&config.receivers, &self.daemon.world.clock).await;
+        new.extend(self.feeds.apply(&config.feeds, &self.daemon.world.clock));
+        for number in new {
             // What another receiver of that number has heard.
             self.collector.forget_receiver(number);
         }

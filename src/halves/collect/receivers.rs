@@ -40,9 +40,9 @@ struct Running {
 }
 
 /// What is wrong with a receiver, if anything is.
-pub(super) struct Wrong<'a> {
+pub(super) struct Wrong {
     /// Its name.
-    pub(super) name: &'a str,
+    pub(super) name: String,
     /// It is gone or does not answer.
     pub(super) gone: Option<String>,
     /// It hears nothing.
@@ -99,7 +99,7 @@ impl Receivers {
     }
 
     /// What is wrong with each.
-    pub(super) fn wrong(&mut self, now: Uptime) -> impl Iterator<Item = Wrong<'_>> {
+    pub(super) fn wrong(&mut self, now: Uptime) -> impl Iterator<Item = Wrong> {
         self.running.iter_mut().map(move |running| running.wrong(now))
     }
 
@@ -130,7 +130,7 @@ impl Running {
         let _ = self.task.await;
     }
 
-    fn wrong(&mut self, now: Uptime) -> Wrong<'_> {
+    fn wrong(&mut self, now: Uptime) -> Wrong {
         let status = self.status.borrow();
         let fault = match &status.state {
             State::Faulty(fault) => Some(fault),
@@ -144,7 +144,7 @@ impl Running {
         let gone = fault.filter(|fault| !matches!(fault, Fault::Deaf { .. })).map(ToString::to_string);
         // Opened anew it is ready at once, and as deaf as before.
         let deaf = status.counters.deaf.map(|minutes| Fault::Deaf { minutes }.to_string());
-        Wrong { name: &self.name, gone, deaf }
+        Wrong { name: self.name.clone(), gone, deaf }
     }
 
     /// What is configured, or has been found out.
@@ -189,7 +189,7 @@ impl Running {
     }
 }
 
-impl Wrong<'_> {
+impl Wrong {
     /// The kinds of problems with their texts.
     pub(super) fn problems(&self) -> [(ProblemKind, Option<&str>); 2] {
         [(ProblemKind::ReceiverGone, self.gone.as_deref()), (ProblemKind::ReceiverDeaf, self.deaf.as_deref())]

@@ -9,6 +9,7 @@ use messages::status::DiskState;
 use tracing::{info, warn};
 
 use super::Half;
+use crate::health::problem::Listed;
 use crate::store::Trouble;
 
 /// A machine that starts needs a while for its time service.
@@ -20,11 +21,14 @@ impl Half {
         let now = self.daemon.world.clock.uptime();
         let at = self.collector.calendar().place(now);
         let mut told = Vec::new();
-        for wrong in self.receivers.wrong(now) {
+        self.feeds.listen();
+        let feeds = self.feeds.wrong(now);
+        for wrong in self.receivers.wrong(now).chain(feeds) {
             for (kind, text) in wrong.problems() {
-                told.extend(self.problems.set(kind, Some(wrong.name), text, at));
+                told.extend(self.problems.set(kind, Some(&wrong.name), text, at));
             }
         }
+        told.extend(self.forget_strangers(at));
         let untrusted = !self.collector.calendar().is_trusted() && now.since(self.started) >= CLOCK_PATIENCE;
         let text = untrusted.then_some(
             "the clock was not set by a time service yet: readings wait for it; check the network, or set clock = \"rtc\"",
@@ -43,6 +47,18 @@ impl Half {
         for record in told {
             self.collector.event(record, now);
         }
+    }
+
+    /// What was wrong with receivers and feeds that the configuration has no more is over.
+    fn forget_strangers(&mut self, at: Option<Time>) -> Vec<Record> {
+        let names = self.names();
+        let stranger = |listed: &Listed| {
+            let of_receiver = matches!(listed.problem, ProblemKind::ReceiverGone | ProblemKind::ReceiverDeaf);
+            of_receiver && names.iter().all(|(_, name)| listed.place.as_ref() != Some(name))
+        };
+        let strangers: Vec<Listed> = self.problems.list().into_iter().filter(stranger).collect();
+        let over = |listed: Listed| self.problems.clear(&listed.problem, listed.place.as_deref(), at);
+        strangers.into_iter().filter_map(over).collect()
     }
 
     /// What happened to the store, as records of problems. One that does not last begins and ends at once.

@@ -7,23 +7,23 @@ const SECONDS: [u64; 7] = [1, 2, 4, 8, 16, 30, 60];
 /// 1, 2, 4, 8, 16, 30 and from then on 60 seconds, each up to a fifth shorter or longer, so that several receivers behind
 /// one bad hub do not all come back at once.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: usize,
 }
 
 impl Backoff {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { failures: 0 }
     }
 
-    pub(super) fn next(&mut self, random: u32) -> Duration {
+    pub(crate) fn next(&mut self, random: u32) -> Duration {
         let seconds = SECONDS.get(self.failures).or(SECONDS.last()).copied().unwrap_or_default();
         self.failures = self.failures.saturating_add(1);
         let permille = 800 + u64::from(random % 401);
         Duration::from_millis(seconds * permille)
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }
