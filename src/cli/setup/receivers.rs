@@ -101,6 +101,7 @@ pub(super) async fn step(
             }
         }
         let (verdict, text) = match wanted.len() {
+            0 if !config.feeds.is_empty() => (Verdict::Good, "none, but what [[feed]] names".to_owned()),
             0 => (
                 Verdict::Bad,
                 "none: plug a receiver in, or see `vesigate receivers --probe` for why".to_owned(),
@@ -109,11 +110,8 @@ pub(super) async fn step(
             many => (Verdict::Good, format!("{many} receivers")),
         };
         talk.found(Finding::new(Area::Receiver, verdict, text));
-        if wanted.is_empty() && talk.asks {
-            match Talk::after()? {
-                After::Again | After::Change => continue,
-                After::Keep => {}
-            }
+        if verdict == Verdict::Bad && talk.asks && Talk::after()? != After::Keep {
+            continue;
         }
         draft.set_all(Many::Receiver, wanted.iter().map(Wanted::table).collect());
         return Ok(());
