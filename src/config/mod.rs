@@ -156,9 +156,10 @@ impl Config {
             let enabled = section.flag("enabled", false);
             (enabled, Uplink::read(section, enabled, &gateway))
         });
+        let detect = root.section("detect", Detect::read);
         Self {
-            receivers: Receiver::read_all(root),
-            detect: root.section("detect", Detect::read),
+            receivers: Receiver::read_all(root, &detect),
+            detect,
             keys: root.section("keys", |section| Keys::read(section, &gateway.data_dir)),
             meter_list: root.section("meters", |section| section.path("file")),
             collect: root.section("collect", Collect::read),

@@ -122,6 +122,11 @@ impl<S: Copy> Conversation<S> {
         self.quiet.limit(limit);
     }
 
+    /// See [`Dongle::maybe_another`](super::Dongle::maybe_another).
+    pub(super) fn maybe_another(&mut self) {
+        self.familiar = false;
+    }
+
     pub(super) fn opened<P: Protocol<Step = S>>(
         &mut self,
         dongle: &mut P,

@@ -23,6 +23,17 @@ pub trait Dongle: Send + Sync {
     /// Sets after how long without any telegram it counts as deaf, in place of what is usual at the site.
     fn silent_after(&mut self, limit: Duration);
 
+    /// Whether the port may be opened at all; asked before each opening.
+    ///
+    /// # Errors
+    /// Why not.
+    fn may_open(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// What will be opened next may be another device: its node is a new one, or the port could not be opened in between.
+    fn maybe_another(&mut self);
+
     /// The port is open and its input is drained: begin the conversation from its start.
     fn opened(&mut self, now: Instant, out: &mut Vec<Action>);
 
@@ -43,6 +54,14 @@ impl<D: Dongle + ?Sized> Dongle for Box<D> {
 
     fn silent_after(&mut self, limit: Duration) {
         (**self).silent_after(limit);
+    }
+
+    fn may_open(&mut self) -> Result<(), Fault> {
+        (**self).may_open()
+    }
+
+    fn maybe_another(&mut self) {
+        (**self).maybe_another();
     }
 
     fn opened(&mut self, now: Instant, out: &mut Vec<Action>) {

@@ -28,6 +28,10 @@ impl<P: Protocol> Machine<P> {
         self.conversation.silent_after(limit);
     }
 
+    pub(super) fn maybe_another(&mut self) {
+        self.conversation.maybe_another();
+    }
+
     pub(super) fn opened(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.deframer.clear();
         self.protocol.forget();
@@ -93,6 +97,10 @@ macro_rules! dongle {
 
             fn silent_after(&mut self, limit: std::time::Duration) {
                 self.machine.silent_after(limit);
+            }
+
+            fn maybe_another(&mut self) {
+                self.machine.maybe_another();
             }
 
             fn opened(&mut self, now: std::time::Instant, out: &mut Vec<$crate::receiver::Action>) {

@@ -176,7 +176,13 @@ struct Session {
 impl<D: Dongle> Driver<D> {
     /// From one opening of the port to its end: why it ended, and since when the receiver was ready.
     async fn session(&mut self) -> (Fault, Option<Instant>) {
-        self.node = Node::at(&self.line.path);
+        let node = Node::at(&self.line.path);
+        if node.is_none() || node != std::mem::replace(&mut self.node, node) {
+            self.dongle.maybe_another();
+        }
+        if let Err(fault) = self.dongle.may_open() {
+            return (fault, None);
+        }
         let baud = self.dongle.baud();
         let port = match open(&self.line.path, baud) {
             Ok((port, device)) => {
@@ -187,7 +193,11 @@ impl<D: Dongle> Driver<D> {
                 });
                 port
             }
-            Err(fault) => return (fault, None),
+            Err(fault) => {
+                // Somebody else had it, or nobody may open it: whatever is there when it opens again was not watched.
+                self.dongle.maybe_another();
+                return (fault, None);
+            }
         };
         let mut session = Session { port, baud, wake: now(), ready_at: None };
         let fault = match self.converse(&mut session).await {

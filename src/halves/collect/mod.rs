@@ -37,6 +37,7 @@ use crate::store::{Options, Ring, Writer, WriterStatus};
 use crate::world::Uptime;
 
 use receivers::Receivers;
+pub use receivers::exempt;
 use secrets::{Vault, meter_list};
 
 /// Telegrams that wait for the collector; receivers hold back when it is full.
@@ -55,7 +56,8 @@ pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
     let (telegrams, frames) = mpsc::channel(QUEUE);
     let sockets = Sockets::open(&config, &daemon.stop)?;
     let mut half = Half::open(daemon, config, telegrams).await?;
-    half.receivers.apply(&half.config.receivers, &half.daemon.world.clock).await;
+    let (config, clock) = (&half.config, &half.daemon.world.clock);
+    half.receivers.apply(&config.receivers, &config.detect.do_not_touch, clock).await;
     half.daemon.supervisor.started();
     half.turn(frames, sockets).await;
     Ok(())
@@ -314,7 +316,8 @@ impl Half {
         if let Some(list) = meter_list(&config) {
             self.collector.reload(settings(&config, list));
         }
-        for number in self.receivers.apply(&config.receivers, &self.daemon.world.clock).await {
+        let (do_not_touch, clock) = (&config.detect.do_not_touch, &self.daemon.world.clock);
+        for number in self.receivers.apply(&config.receivers, do_not_touch, clock).await {
             // What another receiver of that number has heard.
             self.collector.forget_receiver(number);
         }
