@@ -147,6 +147,8 @@ async fn what_only_talks_is_asked_if_it_is_named() {
     let named = Wishes { only: vec![bench.fake.at("dev/ttyUSB0")], ..asking() };
     let found = bench.detect(named.clone()).await;
     assert_eq!(found.iter().map(kind).collect::<Vec<_>>(), [Some(Kind::Im871a)]);
+    // A pseudo-terminal that was closed is replaced; only then is it there to be asked again.
+    bench.dongles[0].state().wait_for(|state| !state.listening).await.unwrap();
     bench.dongles[0].mute(true).await;
     assert_eq!(bench.detect(named).await, [What::OnlyTalks]);
 }
@@ -160,6 +162,7 @@ async fn a_pseudo_terminal_behind_a_link_is_asked_if_it_is_named() {
     let named = Wishes { only: vec![link.clone()], ..asking() };
     let found = bench.detect(named.clone()).await;
     assert_eq!(found.iter().map(kind).collect::<Vec<_>>(), [Some(Kind::Iu891a)]);
+    bench.dongles[0].state().wait_for(|state| !state.listening).await.unwrap();
     let exempt = Wishes { exempt: vec![Exempt::Path(link)], ..named };
     assert_eq!(bench.detect(exempt).await, [What::Exempt]);
     let nothing = Wishes { only: vec!["/dev/null".into(), bench.fake.at("none")], ..asking() };
