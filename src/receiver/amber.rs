@@ -23,6 +23,10 @@ use super::{
 use frame::{Frames, Message};
 use memory::{Band, Memory};
 
+/// The names of the two families.
+pub(super) const MODEL_868: &str = "AMB8465";
+pub(super) const MODEL_169: &str = "AMB3665";
+
 const SET_MODE: u8 = 0x04;
 const RESTART: u8 = 0x05;
 const READ_MEMORY: u8 = 0x0A;
@@ -216,8 +220,8 @@ impl Talk {
 impl Band {
     fn model(self) -> &'static str {
         match self {
-            Self::Mhz868 => "AMB8465",
-            Self::Mhz169 => "AMB3665",
+            Self::Mhz868 => MODEL_868,
+            Self::Mhz169 => MODEL_169,
         }
     }
 }

@@ -19,6 +19,9 @@ use super::{
 };
 use line::Message;
 
+/// What it is called.
+pub(super) const MODEL: &str = "CUL";
+
 /// A line end in front: what an earlier program left unfinished is not to spoil the command.
 const VERSION: &[u8] = b"\r\nV\r\n";
 /// Report telegrams (1) and their signal strength (20).
@@ -41,7 +44,7 @@ impl Cul {
             Listen::T1 => Mode::T,
             Listen::C1FormatA | Listen::C1FormatB | Listen::C1AndT1 => Mode::C,
         };
-        let info = Info { model: "CUL", firmware: None, serial: None };
+        let info = Info { model: MODEL, firmware: None, serial: None };
         Self { baud, machine: Machine::new(Talk { mode, info }) }
     }
 }

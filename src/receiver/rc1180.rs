@@ -32,6 +32,9 @@ const LEAVE: u8 = b'X';
 /// After so many lost answers in one go it is given up.
 const DETOURS: u8 = 3;
 
+/// Its name.
+pub(super) const MODEL: &str = "RC1180-MBUS3";
+
 /// The state machine of one RC1180-MBUS3.
 #[derive(Debug)]
 pub struct Rc1180 {
@@ -49,7 +52,7 @@ impl Rc1180 {
             Listen::C1FormatA | Listen::C1FormatB => 9,
             Listen::C1AndT1 => 10,
         };
-        let info = Info { model: "RC1180-MBUS3", firmware: None, serial: None };
+        let info = Info { model: MODEL, firmware: None, serial: None };
         let talk =
             Talk { frames: Frames::default(), listen, mode, info, asked: false, lost: false, detours: 0 };
         Self { baud, machine: Machine::new(talk) }

@@ -179,7 +179,7 @@ mod tests {
         dump.push(b'>');
         assert_eq!(
             is(Sign::Rc1180, &dump, true),
-            Some((Kind::Rc1180, "RC1180, firmware RC1180-MBUS3,3.0".to_owned()))
+            Some((Kind::Rc1180, "RC1180-MBUS3, firmware RC1180-MBUS3,3.0".to_owned()))
         );
         assert_eq!(is(Sign::Rc1180, &dump[1..], true), None);
         assert_eq!(is(Sign::Rc1180, &[&dump[..], b"x"].concat(), true), None);
