@@ -7,6 +7,8 @@
 mod hci;
 mod settings;
 
+use std::time::Duration;
+
 use super::{
     CommandBytes, Fault, Firmware, FrameBytes, Info, LinkCrcs, Listen,
     framing::{Found, Framing},
@@ -84,6 +86,9 @@ impl Framing for Talk {
 
 impl Protocol for Talk {
     type Step = Step;
+
+    /// The settings of its flash memory may attach the same things as ours, and hear less.
+    const CHECKED_EVERY: Option<Duration> = Some(Duration::from_secs(3600));
 
     fn first(&self) -> Step {
         Step::Ping

@@ -91,6 +91,8 @@ impl Protocol for Talk {
     type Step = Step;
 
     const PROBING: Patience = Patience { times: 3, wait: Duration::from_secs(1) };
+    /// Left reporting, it hears something also with the settings of its own memory.
+    const CHECKED_EVERY: Option<Duration> = Some(Duration::from_secs(3600));
 
     fn first(&self) -> Step {
         Step::Ping

@@ -62,6 +62,15 @@ impl Device {
         Self { firmware, ..self }
     }
 
+    /// The same whose flash memory lets it listen in this link mode and attach what a collector attaches.
+    #[must_use]
+    pub fn left_listening_in(mut self, link_mode: u8) -> Self {
+        self.flash.first[1] = link_mode;
+        self.flash.second = [7, 2, 0x32, 0, 1, 0, 0, 0];
+        self.ram = self.flash;
+        self
+    }
+
     /// The same with another module type: 0x36 is the iM170A.
     #[must_use]
     pub fn with_module_type(self, module_type: u8) -> Self {

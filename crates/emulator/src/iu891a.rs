@@ -59,7 +59,13 @@ impl Device {
     /// One whose memory tells it to report what it receives from the moment it has power.
     #[must_use]
     pub fn left_reporting(self) -> Self {
-        let config = [3, 0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        self.left_reporting_in(3)
+    }
+
+    /// The same in this link mode.
+    #[must_use]
+    pub fn left_reporting_in(self, link_mode: u8) -> Self {
+        let config = [link_mode, 0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         Self { active: config, default: config, ..self }
     }
 
