@@ -101,5 +101,11 @@ pub(super) struct Telegram {
     pub(super) doubtful: bool,
 }
 
+/// Signal strength in dBm of a raw one of Texas Instruments' radios, as Amber modules and CULs give it: half of it as a signed
+/// number, less 74; halves are rounded up.
+pub(super) fn rssi_dbm(raw: u8) -> i16 {
+    (i16::from(raw.cast_signed()) + 1).div_euclid(2) - 74
+}
+
 /// The shortest telegram without its length byte: C, M and A field.
 pub(super) const SHORTEST_TELEGRAM: usize = 9;

@@ -199,8 +199,7 @@ impl Protocol for Talk {
 
 impl Talk {
     fn read(&mut self, memory: &Memory) -> Step {
-        self.info.firmware = memory.part_number().map(Firmware::new);
-        self.info.serial = Some(memory.id());
+        self.info = info(memory);
         match memory.output() {
             Ok(output) => {
                 self.frames.output = Some(output);
@@ -233,6 +232,37 @@ impl End {
             Self::Confused => Answer::Refused(Fault::SettingsRefused),
         }
     }
+}
+
+/// The question that one answers with its [prompt](prompts), and then to [tell about itself](tell_all) and to
+/// [leave](farewell); nothing of it changes anything.
+pub(super) fn who_is_it() -> CommandBytes {
+    command(ENTER)
+}
+
+/// Whether it is in configuration, by what came last.
+pub(super) fn prompts(bytes: &[u8]) -> bool {
+    bytes.ends_with(b">")
+}
+
+/// What it is asked once it has answered with its prompt.
+pub(super) fn tell_all() -> CommandBytes {
+    command(READ_MEMORY)
+}
+
+/// What it is, if these bytes are its memory and the prompt.
+pub(super) fn who(bytes: &[u8]) -> Option<Info> {
+    let (memory, b">") = bytes.split_first_chunk::<256>()? else { return None };
+    Some(info(&Memory(*memory)))
+}
+
+/// Leaves the configuration, in which it is deaf.
+pub(super) fn farewell() -> CommandBytes {
+    command(LEAVE)
+}
+
+fn info(memory: &Memory) -> Info {
+    Info { model: MODEL, firmware: memory.part_number().map(Firmware::new), serial: Some(memory.id()) }
 }
 
 fn command(byte: u8) -> CommandBytes {

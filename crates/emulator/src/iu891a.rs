@@ -3,7 +3,7 @@
 //! It is a USB device of its own without a bridge, so the line's speed means nothing to it. Whether a real one answers
 //! requests that it does not know could not be found out: this one does not.
 
-use crate::dongle::{Dongle, Mode, NotATelegram, Spoil, check};
+use crate::dongle::{Dongle, Mode, NotATelegram, Spoil, check, x25};
 
 const END: u8 = 0xC0;
 const ESCAPE: u8 = 0xDB;
@@ -225,13 +225,6 @@ fn unescaped(bytes: &[u8]) -> Option<Vec<u8>> {
         });
     }
     Some(content)
-}
-
-/// CRC-16/X-25.
-fn x25(bytes: &[u8]) -> u16 {
-    !bytes.iter().fold(0xFFFF, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x8408 } else { crc >> 1 })
-    })
 }
 
 #[cfg(test)]
