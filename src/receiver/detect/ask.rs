@@ -14,7 +14,7 @@ use crate::receiver::{Action, Fault, port};
 const WRITING: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Asks the port at `path` which of these kinds is there, the port locked against everybody else meanwhile. Gives `None` if
-/// nobody answered. Takes less than five seconds.
+/// nobody answered. Takes less than five seconds, six where telegrams keep coming.
 ///
 /// # Errors
 /// Why the port cannot be asked.

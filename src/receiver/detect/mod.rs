@@ -82,7 +82,7 @@ pub enum What {
     Failed(Fault),
 }
 
-/// Looks at all serial ports, or those that are wished for, and asks them if that is wished. Less than five seconds a port;
+/// Looks at all serial ports, or those that are wished for, and asks them if that is wished. Less than five seconds a port, six where telegrams keep coming;
 /// each is told of as soon as it is done.
 ///
 /// # Errors
