@@ -98,7 +98,7 @@ pub(super) fn look<'a>(device: &impl Bare, bytes: &'a [u8], at_rest: bool) -> Fo
         Ends::Surely => whole,
         Ends::Unknown => Found::Incomplete,
         Ends::Oddly => match better_beginning(device, bytes, length, at_rest) {
-            Some(Better::At(at)) => Found::Truncated { length: at },
+            Some(Better::At(at)) => Found::CutOff { length: at },
             Some(Better::Unknown) => Found::Incomplete,
             None => whole,
         },
@@ -181,7 +181,7 @@ mod tests {
             Found::Whole { length, .. } => ("whole", length),
             Found::Incomplete => ("incomplete", 0),
             Found::Garbage { length } => ("garbage", length),
-            Found::Truncated { length } => ("cut off", length),
+            Found::CutOff { length } => ("cut off", length),
             _ => unreachable!(),
         }
     }

@@ -177,8 +177,10 @@ pub struct Counters {
     pub bad_checksums: u64,
     /// Frames with a right checksum that are too short to be telegrams.
     pub short_frames: u64,
-    /// Frames whose end never came: the line fell quiet in the middle, or the dongle itself left the rest out.
+    /// Frames whose end never came: the line fell quiet in the middle, or another began.
     pub partial_frames: u64,
+    /// Telegrams of which the dongle itself left out the rest, for want of room in its own memory.
+    pub truncated: u64,
     /// Times a dongle that had been ready was set up again.
     pub restarts: u64,
     /// How many minutes it had heard nothing when it was found to be deaf; `None` again with the next telegram.

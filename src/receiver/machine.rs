@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Action, Counters,
+    Action, CommandBytes, Counters,
     conversation::Conversation,
     framing::{Deframer, Noise},
     protocol::Protocol,
@@ -57,8 +57,9 @@ impl<P: Protocol> Machine<P> {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let Noise { garbage_bytes, bad_checksums, partial_frames } = self.deframer.noise();
-        Counters { garbage_bytes, bad_checksums, partial_frames, ..self.conversation.counters() }
+        let Noise { garbage_bytes, bad_checksums, partial_frames, truncated } = self.deframer.noise();
+        let counted = self.conversation.counters();
+        Counters { garbage_bytes, bad_checksums, partial_frames, truncated, ..counted }
     }
 
     fn give_up(&mut self, now: Instant, out: &mut Vec<Action>) {

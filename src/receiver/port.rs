@@ -315,6 +315,12 @@ impl<D: Dongle> Driver<D> {
 
     fn publish_counters(&self) {
         let counters = self.dongle.counters();
+        if counters.truncated > 0 && self.status.borrow().counters.truncated == 0 {
+            let Line { name, path, .. } = &self.line;
+            warn!(receiver = %name, path = %path.display(),
+                "receiver {name} leaves out the rest of long telegrams: its firmware has too little room for them; give it one \
+                 built with a larger output buffer (culfw: TTY_BUFSIZE), or use another receiver");
+        }
         self.status.send_if_modified(|status| {
             let changed = status.counters != counters;
             status.counters = counters;

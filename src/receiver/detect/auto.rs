@@ -294,6 +294,7 @@ fn joined(before: Counters, now: Counters) -> Counters {
         bad_checksums: before.bad_checksums + now.bad_checksums,
         short_frames: before.short_frames + now.short_frames,
         partial_frames: before.partial_frames + now.partial_frames,
+        truncated: before.truncated + now.truncated,
         restarts: before.restarts + now.restarts,
         deaf: now.deaf,
         last_heard: before.last_heard.max(now.last_heard),
