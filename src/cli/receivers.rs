@@ -123,7 +123,14 @@ impl Receivers {
                 written = text.and_then(|text| write(&text));
             }
         };
-        let detected = runtime.block_on(detect::detect(&system, &wishes, show));
+        let detected = runtime.block_on(async {
+            tokio::select! {
+                detected = detect::detect(&system, &wishes, show) => Some(detected),
+                // Dropped, it leaves no receiver in the middle of a conversation.
+                _ = tokio::signal::ctrl_c() => None,
+            }
+        });
+        let detected = detected.ok_or("interrupted")?;
         let detected = detected.map_err(|error| format!("the serial ports cannot be listed: {error}"))?;
         written?;
         if !self.json {

@@ -43,6 +43,12 @@ pub trait Dongle: Send + Sync {
     /// The time of the last [`Action::Wake`] has come. Harmless if called too early.
     fn tick(&mut self, now: Instant, out: &mut Vec<Action>);
 
+    /// What to say before the port is closed, whoever wants that: a dongle that would be left in a state in which it hears
+    /// nothing is put out of it.
+    fn farewell(&mut self) -> Option<CommandBytes> {
+        None
+    }
+
     /// What has been counted since the start of the process.
     fn counters(&self) -> Counters;
 }
@@ -74,6 +80,10 @@ impl<D: Dongle + ?Sized> Dongle for Box<D> {
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Action>) {
         (**self).tick(now, out);
+    }
+
+    fn farewell(&mut self) -> Option<CommandBytes> {
+        (**self).farewell()
     }
 
     fn counters(&self) -> Counters {

@@ -56,6 +56,10 @@ impl<P: Protocol> Machine<P> {
         self.schedule(now, out);
     }
 
+    pub(super) fn farewell(&self) -> Option<CommandBytes> {
+        self.protocol.farewell()
+    }
+
     pub(super) fn counters(&self) -> Counters {
         let Noise { garbage_bytes, bad_checksums, partial_frames, truncated } = self.deframer.noise();
         let counted = self.conversation.counters();
@@ -119,6 +123,10 @@ macro_rules! dongle {
 
             fn tick(&mut self, now: std::time::Instant, out: &mut Vec<$crate::receiver::Action>) {
                 self.machine.tick(now, out);
+            }
+
+            fn farewell(&mut self) -> Option<$crate::receiver::CommandBytes> {
+                self.machine.farewell()
             }
 
             fn counters(&self) -> $crate::receiver::Counters {

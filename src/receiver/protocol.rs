@@ -43,6 +43,11 @@ pub(super) trait Protocol: Framing {
         None
     }
 
+    /// What to say before the port is closed, if the dongle would be left in a state in which it hears nothing.
+    fn farewell(&self) -> Option<CommandBytes> {
+        None
+    }
+
     /// What the dongle said of itself; asked for after [`Answer::Done`] of setting up.
     fn info(&self) -> Info;
 }

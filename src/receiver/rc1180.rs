@@ -6,7 +6,7 @@
 //! * set up: enter, read the memory (what there says how telegrams come, is only read), set the mode in RAM, leave;
 //! * nothing but 00 is ever sent to a module that may be idle, and it is harmless in both states. When an answer is lost, it
 //!   is 00 that is sent again, and the next prompt leads to the command before;
-//! * the driver always leaves the configuration, also if the module is not fit;
+//! * the driver always leaves the configuration, also if the module is not fit or the port is closed in the middle;
 //! * the mode cannot be read back, and after a reboot it is that of the memory. So the harmless question, and now and then
 //!   also asked of one that hears telegrams, is to set it again: it costs about 50 ms of listening.
 
@@ -190,6 +190,12 @@ impl Protocol for Talk {
 
     fn inquiry(&self) -> Option<Step> {
         Some(Step::Enter(Begin::SetMode))
+    }
+
+    /// Whether it is in configuration may be uncertain: 00 is right in both states, and what follows then, too.
+    fn farewell(&self) -> Option<CommandBytes> {
+        let asked = !matches!(self.frames.expected, Expected::Telegrams);
+        asked.then(|| CommandBytes::from_iter([ENTER, LEAVE]))
     }
 
     fn info(&self) -> Info {

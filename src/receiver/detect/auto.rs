@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Found, Kind, Probe, Usb};
-use crate::receiver::{Action, Counters, Dongle, Fault};
+use crate::receiver::{Action, CommandBytes, Counters, Dongle, Fault};
 
 /// Until a port where nobody answered is asked again: at first soon, since a dongle may still be starting. One where nobody
 /// ever answered is then left alone until another device is plugged in: it may be something that is disturbed by questions.
@@ -48,6 +48,8 @@ pub struct Auto {
     unanswered: usize,
     /// Somebody has answered, and has not gone away since.
     answered: bool,
+    /// What its driver wants to be said before the port is closed, as it wants.
+    farewell: Option<CommandBytes>,
     /// The actions of one call, before they are handed on.
     actions: Vec<Action>,
     silent_after: Option<Duration>,
@@ -85,6 +87,7 @@ impl Auto {
             before: Counters::default(),
             unanswered: 0,
             answered: false,
+            farewell: None,
             actions: Vec::new(),
             silent_after: None,
             patience: 1,
@@ -179,6 +182,7 @@ impl Auto {
                         self.device = None;
                     }
                     self.state = State::Closed { same: !other };
+                    self.farewell = self.known.as_mut().and_then(|(_, driver)| driver.farewell());
                     out.push(Action::Reopen(fault));
                 }
                 action => out.push(action),
@@ -276,6 +280,14 @@ impl Dongle for Auto {
                 self.rest(until, now, out);
             }
             State::Closed { .. } => {}
+        }
+    }
+
+    fn farewell(&mut self) -> Option<CommandBytes> {
+        match (&self.state, &mut self.known) {
+            (State::Probing(probe), _) => probe.farewell(),
+            (State::Driving, Some((_, driver))) => driver.farewell(),
+            _ => self.farewell.take(),
         }
     }
 

@@ -183,6 +183,29 @@ impl Probe {
         matches!(self.stage, Stage::Over).then_some(self.found)
     }
 
+    /// What is to be said if nothing more is asked.
+    pub fn farewell(&self) -> Option<CommandBytes> {
+        let asked = matches!(self.stage, Stage::Asked { .. });
+        self.now.filter(|_| asked).and_then(|attempt| attempt.sign.farewell())
+    }
+
+    fn listen(&mut self, now: Instant, until: Instant, second: bool, out: &mut Vec<Action>) {
+        (self.heard, self.paused) = (None, false);
+        self.look_for_pause(now);
+        self.wait(Stage::Asked { usual: until, until, second }, out);
+    }
+
+    fn look_for_pause(&mut self, now: Instant) {
+        let since = self.heard.replace(now);
+        self.paused |= since.is_some_and(|since| now >= since + PAUSE * self.patience);
+    }
+
+    fn use_up_traffic(&mut self, now: Instant) {
+        if let Stage::Asked { usual, .. } = self.stage {
+            self.traffic = self.traffic.saturating_sub(now.saturating_duration_since(usual));
+        }
+    }
+
     fn leave(&mut self, now: Instant, attempt: Attempt, out: &mut Vec<Action>) {
         self.use_up_traffic(now);
         match attempt.sign.farewell() {
