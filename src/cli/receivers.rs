@@ -8,8 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit;
-use crate::config::{Config, DoNotTouch, Receiver, ReceiverKind};
-use crate::receiver::detect::{self, Detected, Exempt, Kind, Port, System, Usb, What, Wishes};
+use crate::config::{Config, Receiver, ReceiverKind};
+use crate::halves::collect::exempt;
+use crate::receiver::detect::{self, Detected, Kind, Port, System, Usb, What, Wishes};
 
 /// List serial ports, and find out which receivers are plugged in.
 ///
@@ -109,7 +110,7 @@ impl Receivers {
             ask: self.probe,
             ask_unknown: self.any,
             only: self.ports.clone(),
-            exempt: config.detect.do_not_touch.iter().map(exempt).collect(),
+            exempt: exempt(&config.detect.do_not_touch),
             patience: 1,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -122,7 +123,14 @@ impl Receivers {
                 written = text.and_then(|text| write(&text));
             }
         };
-        let detected = runtime.block_on(detect::detect(&system, &wishes, show));
+        let detected = runtime.block_on(async {
+            tokio::select! {
+                detected = detect::detect(&system, &wishes, show) => Some(detected),
+                // Dropped, it leaves no receiver in the middle of a conversation.
+                _ = tokio::signal::ctrl_c() => None,
+            }
+        });
+        let detected = detected.ok_or("interrupted")?;
         let detected = detected.map_err(|error| format!("the serial ports cannot be listed: {error}"))?;
         written?;
         if !self.json {
@@ -174,8 +182,11 @@ impl Receivers {
 /// One port for people.
 fn shown(Detected { port, what }: &Detected, config: &Config) -> String {
     let node = port.device.file_name().unwrap_or_default().display();
-    let usb =
-        port.usb.as_ref().map_or_else(|| "on the board".to_owned(), |usb| format!("USB {}", usb_name(usb)));
+    let usb = match &port.usb {
+        Some(usb) => format!("USB {}", usb_name(usb)),
+        None if port.device.starts_with("/dev/pts") => "no hardware".to_owned(),
+        None => "on the board".to_owned(),
+    };
     let mut text = format!("{}\n  {node}, {usb}\n  {}\n", port.path.display(), says(what));
     if let Some(receiver) = configured(port, config) {
         text = text + "  configured as " + receiver.kind.word() + "\n";
@@ -295,13 +306,6 @@ fn section(one: &Detected) -> Option<String> {
 /// The configured receiver whose path leads to this port.
 fn configured<'a>(port: &Port, config: &'a Config) -> Option<&'a Receiver> {
     config.receivers.iter().find(|receiver| port.is_at(&receiver.path))
-}
-
-pub(super) fn exempt(entry: &DoNotTouch) -> Exempt {
-    match entry {
-        DoNotTouch::Path(path) => Exempt::Path(path.clone()),
-        DoNotTouch::Usb(vendor, product) => Exempt::Usb(*vendor, *product),
-    }
 }
 
 fn id(usb: &Usb) -> String {

@@ -1,6 +1,6 @@
 //! `[detect]`: what is never asked whether it is a receiver.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::section::Section;
 
@@ -31,6 +31,11 @@ impl Detect {
 }
 
 impl DoNotTouch {
+    /// Whether it is this path, as it is written.
+    pub(super) fn names(&self, path: &Path) -> bool {
+        matches!(self, Self::Path(own) if own == path)
+    }
+
     fn read(text: &str) -> Option<Self> {
         if text.starts_with('/') && text.len() <= 4096 && !text.contains('\0') {
             return Some(Self::Path(PathBuf::from(text)));

@@ -163,10 +163,11 @@ impl Config {
             let enabled = section.flag("enabled", false);
             (enabled, Uplink::read(section, enabled, &gateway))
         });
+        let detect = root.section("detect", Detect::read);
         Self {
-            receivers: Receiver::read_all(root),
+            receivers: Receiver::read_all(root, &detect),
             feeds: Feed::read_all(root),
-            detect: root.section("detect", Detect::read),
+            detect,
             keys: root.section("keys", |section| Keys::read(section, &gateway.data_dir)),
             meter_list: root.section("meters", |section| section.path("file")),
             collect: root.section("collect", Collect::read),

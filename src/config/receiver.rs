@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::detect::Detect;
 use super::section::Section;
 
 /// One dongle.
@@ -24,7 +25,7 @@ impl Receiver {
     /// More dongles than one small computer feeds.
     const MOST: usize = 8;
 
-    pub(super) fn read_all(root: &Section<'_>) -> Vec<Self> {
+    pub(super) fn read_all(root: &Section<'_>, detect: &Detect) -> Vec<Self> {
         let receivers: Vec<Option<Self>> = root.sections("receiver", Self::MOST, Self::read);
         let receivers: Vec<Self> = receivers.into_iter().flatten().collect();
         let twice = |(index, one): (usize, &Self)| {
@@ -32,6 +33,14 @@ impl Receiver {
         };
         if receivers.iter().enumerate().any(twice) {
             root.reject("receiver", "has the same path twice", "give each receiver its own path");
+        }
+        let exempt = |receiver: &Self| detect.do_not_touch.iter().any(|entry| entry.names(&receiver.path));
+        if receivers.iter().any(exempt) {
+            root.reject(
+                "receiver",
+                "has a path that [detect] do_not_touch lists",
+                "remove it from do_not_touch, or the receiver",
+            );
         }
         receivers
     }

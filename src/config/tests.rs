@@ -224,6 +224,12 @@ fn names_and_paths_are_given_once() {
         problems(&baud),
         ["vesigate.toml:3: receiver[1].baud: is not this receiver's speed; remove it"]
     );
+    for (listed, problems_told) in [("/dev/a", 1), ("/dev/b", 0)] {
+        let detect = format!("{receiver}\n[detect]\ndo_not_touch = [\"{listed}\"]\n");
+        let told = parse(&detect).err().unwrap_or_default();
+        assert_eq!(told.len(), problems_told, "{told:?}");
+        assert!(told.iter().all(|problem| problem.contains("do_not_touch")), "{told:?}");
+    }
     let contact = "[[contact]]\nname = \"a\"\nemail = \"a@b.fi\"\n";
     assert_eq!(problems(&receiver.repeat(2)).len(), 1);
     assert_eq!(problems(&contact.repeat(2)).len(), 1);

@@ -18,10 +18,14 @@ use super::{
     CommandBytes, Fault, Firmware, FrameBytes, Info, LinkCrcs, LinkMode, Listen,
     framing::{Found, Framing},
     machine::{Machine, dongle},
-    protocol::{Answer, Heard, Patience, Protocol, Question, SHORTEST_TELEGRAM, Telegram},
+    protocol::{Answer, Heard, Patience, Protocol, Question, SHORTEST_TELEGRAM, Telegram, rssi_dbm},
 };
 use frame::{Frames, Message};
 use memory::{Band, Memory};
+
+/// The names of the two families.
+pub(super) const MODEL_868: &str = "AMB8465";
+pub(super) const MODEL_169: &str = "AMB3665";
 
 const SET_MODE: u8 = 0x04;
 const RESTART: u8 = 0x05;
@@ -157,7 +161,7 @@ impl Protocol for Talk {
                 bytes,
                 crcs: LinkCrcs::Removed,
                 link_mode: self.link_mode,
-                rssi_dbm: rssi.map(frame::rssi_dbm),
+                rssi_dbm: rssi.map(rssi_dbm),
                 doubtful: false,
             }),
         }
@@ -213,11 +217,26 @@ impl Talk {
     }
 }
 
+/// The question that shows whether one is there; it changes nothing, and no module transmits it.
+pub(super) fn who_is_it() -> CommandBytes {
+    frame::request(READ_MEMORY, &ALL_OF_IT)
+}
+
+/// What it is, if an answer to that question is somewhere in the bytes. How much memory there is tells 868 from 169 MHz.
+pub(super) fn who(bytes: &[u8]) -> Option<Info> {
+    let answer = |start: usize| match frame::whole_at(bytes.get(start..)?)? {
+        (frame::MEMORY, payload) => Memory::parse(payload),
+        _ => None,
+    };
+    let memory = (0..bytes.len()).find_map(answer)?;
+    Some(Info { model: memory.band.model(), firmware: None, serial: None })
+}
+
 impl Band {
     fn model(self) -> &'static str {
         match self {
-            Self::Mhz868 => "AMB8465",
-            Self::Mhz169 => "AMB3665",
+            Self::Mhz868 => MODEL_868,
+            Self::Mhz169 => MODEL_169,
         }
     }
 }

@@ -47,13 +47,13 @@ pub(super) fn surely_begins(bytes: &[u8], extra: u8) -> Begins {
 }
 
 /// C fields of meters that say something (EN 13757-4): SND-NR, SND-IR, ACC-NR, ACC-DMD, RSP-UD.
-fn sent_by_meters(control: u8) -> bool {
+pub(super) fn sent_by_meters(control: u8) -> bool {
     matches!(control, 0x44 | 0x46 | 0x47 | 0x48 | 0x08 | 0x18 | 0x28 | 0x38)
 }
 
 /// A manufacturer is three letters of five bits each; the highest bit may be set for an address that is unique only within
 /// an installation.
-fn three_letters(manufacturer: u16) -> bool {
+pub(super) fn three_letters(manufacturer: u16) -> bool {
     [0, 5, 10].into_iter().all(|shift| matches!(manufacturer >> shift & 0x1F, 1..=26))
 }
 
@@ -98,7 +98,7 @@ pub(super) fn look<'a>(device: &impl Bare, bytes: &'a [u8], at_rest: bool) -> Fo
         Ends::Surely => whole,
         Ends::Unknown => Found::Incomplete,
         Ends::Oddly => match better_beginning(device, bytes, length, at_rest) {
-            Some(Better::At(at)) => Found::Truncated { length: at },
+            Some(Better::At(at)) => Found::CutOff { length: at },
             Some(Better::Unknown) => Found::Incomplete,
             None => whole,
         },
@@ -181,7 +181,7 @@ mod tests {
             Found::Whole { length, .. } => ("whole", length),
             Found::Incomplete => ("incomplete", 0),
             Found::Garbage { length } => ("garbage", length),
-            Found::Truncated { length } => ("cut off", length),
+            Found::CutOff { length } => ("cut off", length),
             _ => unreachable!(),
         }
     }

@@ -48,6 +48,8 @@ pub(super) struct Conversation<S> {
 /// What has been done against the silence since the last telegram.
 #[derive(Clone, Copy, Debug, Default)]
 struct Silence {
+    /// When it began: with the last telegram or, if none ever came, when it was first ready.
+    since: Option<Instant>,
     /// The port was opened anew because it answered and heard nothing.
     reopened: bool,
     /// It was told to restart.
@@ -120,6 +122,11 @@ impl<S: Copy> Conversation<S> {
     /// See [`Dongle::silent_after`](super::Dongle::silent_after).
     pub(super) fn silent_after(&mut self, limit: Duration) {
         self.quiet.limit(limit);
+    }
+
+    /// See [`Dongle::maybe_another`](super::Dongle::maybe_another).
+    pub(super) fn maybe_another(&mut self) {
+        self.familiar = false;
     }
 
     pub(super) fn opened<P: Protocol<Step = S>>(
@@ -238,6 +245,7 @@ impl<S: Copy> Conversation<S> {
     ) {
         (self.was_ready, self.familiar) = (true, true);
         self.unanswered = 0;
+        self.silence.since.get_or_insert(now);
         let (heard, set_up_again) = before.map_or((now, 0), |before| (before.heard, before.set_up_again));
         self.serve(dongle, now, Service { heard, checked: now, set_up_again, inquiry: None });
         out.push(Action::Ready(dongle.info()));
@@ -281,7 +289,7 @@ impl<S: Copy> Conversation<S> {
             }
             (Some(inquiry), _) => self.inquire(dongle, now, service, inquiry, out),
             _ if silence >= self.quiet.deaf_after() && self.may_reset(now) => {
-                self.deaf(dongle, now, silence, out);
+                self.deaf(dongle, now, out);
             }
             (None, Some(_)) if silence >= self.patience_with_silence(service) => {
                 let before = Service { set_up_again: service.set_up_again + 1, ..service };
@@ -354,7 +362,7 @@ impl<S: Copy> Conversation<S> {
         self.counters.frames += 1;
         (self.counters.last_heard, self.counters.deaf) = (Some(heard_at), None);
         self.quiet.heard(heard_at);
-        self.silence = Silence::default();
+        self.silence = Silence { since: Some(heard_at), ..Silence::default() };
         match &mut self.phase {
             Phase::Serving(service) | Phase::Starting(Start { before: Some(service), .. }) => {
                 (service.heard, service.set_up_again) = (heard_at, 0);

@@ -15,9 +15,12 @@ use super::{
     CommandBytes, Fault, Firmware, Info, LinkCrcs, LinkMode, Listen,
     framing::{Found, Framing},
     machine::{Machine, dongle},
-    protocol::{Answer, Heard, Patience, Protocol, Question, Telegram},
+    protocol::{Answer, Heard, Patience, Protocol, Question, Telegram, rssi_dbm},
 };
 use line::Message;
+
+/// What it is called.
+pub(super) const MODEL: &str = "CUL";
 
 /// A line end in front: what an earlier program left unfinished is not to spoil the command.
 const VERSION: &[u8] = b"\r\nV\r\n";
@@ -41,7 +44,7 @@ impl Cul {
             Listen::T1 => Mode::T,
             Listen::C1FormatA | Listen::C1FormatB | Listen::C1AndT1 => Mode::C,
         };
-        let info = Info { model: "CUL", firmware: None, serial: None };
+        let info = Info { model: MODEL, firmware: None, serial: None };
         Self { baud, machine: Machine::new(Talk { mode, info }) }
     }
 }
@@ -110,7 +113,7 @@ impl Protocol for Talk {
             bytes: bytes.clone(),
             crcs: *crcs,
             link_mode,
-            rssi_dbm: rssi.map(line::rssi_dbm),
+            rssi_dbm: rssi.map(rssi_dbm),
             doubtful: rssi.is_none(),
         })
     }
@@ -172,6 +175,19 @@ impl Mode {
             .and_then(|text| text.strip_prefix(self.command().trim_ascii_end()))
             .is_some_and(|text| text.starts_with(b" is unknown"))
     }
+}
+
+/// The question that shows whether one is there; it changes nothing.
+pub(super) fn who_is_it() -> CommandBytes {
+    command(VERSION)
+}
+
+/// What it is, if an answer to that question is one of these lines.
+pub(super) fn who(bytes: &[u8]) -> Option<Info> {
+    let (lines, _unfinished) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'\n')?);
+    let version = lines.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).find(|line| is_version(line))?;
+    let firmware = Some(Firmware::new(String::from_utf8_lossy(version)));
+    Some(Info { model: MODEL, firmware, serial: None })
 }
 
 /// Whether this names a version of one of the firmwares: `V 1.67 nanoCUL868`.

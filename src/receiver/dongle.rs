@@ -23,6 +23,17 @@ pub trait Dongle: Send + Sync {
     /// Sets after how long without any telegram it counts as deaf, in place of what is usual at the site.
     fn silent_after(&mut self, limit: Duration);
 
+    /// Whether the port may be opened at all; asked before each opening.
+    ///
+    /// # Errors
+    /// Why not.
+    fn may_open(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// What will be opened next may be another device: its node is a new one, or the port could not be opened in between.
+    fn maybe_another(&mut self);
+
     /// The port is open and its input is drained: begin the conversation from its start.
     fn opened(&mut self, now: Instant, out: &mut Vec<Action>);
 
@@ -31,6 +42,12 @@ pub trait Dongle: Send + Sync {
 
     /// The time of the last [`Action::Wake`] has come. Harmless if called too early.
     fn tick(&mut self, now: Instant, out: &mut Vec<Action>);
+
+    /// What to say before the port is closed, whoever wants that: a dongle that would be left in a state in which it hears
+    /// nothing is put out of it.
+    fn farewell(&mut self) -> Option<CommandBytes> {
+        None
+    }
 
     /// What has been counted since the start of the process.
     fn counters(&self) -> Counters;
@@ -45,6 +62,14 @@ impl<D: Dongle + ?Sized> Dongle for Box<D> {
         (**self).silent_after(limit);
     }
 
+    fn may_open(&mut self) -> Result<(), Fault> {
+        (**self).may_open()
+    }
+
+    fn maybe_another(&mut self) {
+        (**self).maybe_another();
+    }
+
     fn opened(&mut self, now: Instant, out: &mut Vec<Action>) {
         (**self).opened(now, out);
     }
@@ -55,6 +80,10 @@ impl<D: Dongle + ?Sized> Dongle for Box<D> {
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Action>) {
         (**self).tick(now, out);
+    }
+
+    fn farewell(&mut self) -> Option<CommandBytes> {
+        (**self).farewell()
     }
 
     fn counters(&self) -> Counters {
@@ -158,8 +187,10 @@ pub struct Counters {
     pub bad_checksums: u64,
     /// Frames with a right checksum that are too short to be telegrams.
     pub short_frames: u64,
-    /// Frames whose end never came: the line fell quiet in the middle, or the dongle itself left the rest out.
+    /// Frames whose end never came: the line fell quiet in the middle, or another began.
     pub partial_frames: u64,
+    /// Telegrams of which the dongle itself left out the rest, for want of room in its own memory.
+    pub truncated: u64,
     /// Times a dongle that had been ready was set up again.
     pub restarts: u64,
     /// How many minutes it had heard nothing when it was found to be deaf; `None` again with the next telegram.

@@ -62,6 +62,21 @@ pub enum Fault {
         "no receiver that can be recognised answers: plug it out and in again, or configure its kind (and baud, where it was changed)"
     )]
     NobodyAnswers,
+    /// It is not to be opened, and somebody named it as a port where a receiver is to be found out.
+    #[error(
+        "the port is one of those that [detect] do_not_touch lists: remove it there, or name the receiver's kind"
+    )]
+    Exempt,
+    /// By its names it is no receiver, and asking would disturb it.
+    #[error(
+        "the device at this port is no receiver by its name, and is not asked: correct the path, or name the receiver's kind"
+    )]
+    Foreign,
+    /// By its USB numbers it is a receiver that only talks, and nothing can be asked.
+    #[error(
+        "the receiver at this port seems to be one that only talks and cannot be asked: name its kind (raw or hex) and its baud"
+    )]
+    OnlyTalks,
     /// No answer in several attempts, the port opened anew for each.
     #[error(
         "the receiver does not answer although its port was opened anew several times: reset its USB port, or unplug it for ten seconds"

@@ -36,6 +36,8 @@ pub(super) enum Found<M> {
     Incomplete,
     /// A message of a wrong checksum, or only noise that looks like one: so many bytes can be no other message's beginning.
     BadChecksum { length: usize },
+    /// The beginning of a message, so many bytes; another begins behind it.
+    CutOff { length: usize },
     /// A message of so many bytes from which the dongle itself left out some.
     Truncated { length: usize },
     /// So many bytes that no message begins with.
@@ -51,6 +53,7 @@ impl<M> Found<M> {
             Self::Whole { message, .. } | Self::Likely { message, .. } => next(message),
             Self::Incomplete => Found::Incomplete,
             Self::BadChecksum { length } => Found::BadChecksum { length },
+            Self::CutOff { length } => Found::CutOff { length },
             Self::Truncated { length } => Found::Truncated { length },
             Self::Garbage { length } => Found::Garbage { length },
             Self::Padding { length } => Found::Padding { length },
@@ -64,6 +67,7 @@ pub(super) struct Noise {
     pub(super) garbage_bytes: u64,
     pub(super) bad_checksums: u64,
     pub(super) partial_frames: u64,
+    pub(super) truncated: u64,
 }
 
 /// Bytes of which no message has been made yet: at most 1 KiB, more than any dongle's longest.
@@ -162,8 +166,12 @@ impl Deframer {
                     noise.bad_checksums += 1;
                     length.max(1)
                 }
-                Found::Truncated { length } => {
+                Found::CutOff { length } => {
                     noise.partial_frames += 1;
+                    length.max(1)
+                }
+                Found::Truncated { length } => {
+                    noise.truncated += 1;
                     length.max(1)
                 }
             };

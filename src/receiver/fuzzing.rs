@@ -1,6 +1,6 @@
 //! Bodies of fuzz targets: functions that panic when a promise is broken. Tests call them, too.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crc::{CRC_16_EN_13757, CRC_16_IBM_SDLC, Crc};
 
@@ -37,12 +37,12 @@ pub fn im871a_framed(bytes: &[u8]) {
 
 /// Any bytes from an iU891A: no panic, bounded output, and the telegrams do not depend on how the bytes were split.
 pub fn iu891a(bytes: &[u8]) {
-    let heard = any_bytes(|| Box::new(Iu891a::new(Listen::C1AndT1)), bytes);
+    let heard = any_bytes(|| opened(Box::new(Iu891a::new(Listen::C1AndT1))), bytes);
     assert!(heard.len() <= bytes.len() / 22, "a telegram takes at least 22 bytes on the line");
 }
 
 /// Bytes as the ingredients of a line: a SAP, an id, a length, then a body. They become a frame with a right checksum, which
-/// blind bytes hardly ever have; where all bits of the first are set, garbage.
+/// blind bytes hardly ever have; a telegram where the highest bit of the first is set, garbage where all are.
 pub fn iu891a_framed(bytes: &[u8]) {
     let (mut line, mut rest) = (Vec::new(), bytes);
     while let Some(([sap, id, length], tail)) = rest.split_first_chunk::<3>() {
@@ -52,7 +52,7 @@ pub fn iu891a_framed(bytes: &[u8]) {
             line.extend(body);
             continue;
         }
-        let mut content = vec![*sap, *id];
+        let mut content = if sap & 0x80 == 0 { vec![*sap, *id] } else { vec![9, 0x20] };
         content.extend(body);
         let checksum = X25.checksum(&content);
         content.extend(checksum.to_le_bytes());
@@ -244,8 +244,11 @@ fn telegrams(bytes: &[u8]) -> Vec<u8> {
 const EN_13757: Crc<u16> = Crc::<u16>::new(&CRC_16_EN_13757);
 const X25: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_SDLC);
 
+/// Longer than any kind waits for the rest of a frame.
+const REST: Duration = Duration::from_secs(3);
+
 /// Any bytes from any dongle whose port is open: no panic, bounded output, and the telegrams do not depend on how the bytes
-/// were split. Gives the telegrams.
+/// were split. Gives the telegrams, also those that only a pause ends.
 pub fn any_bytes(driver: impl Fn() -> Box<dyn Dongle>, bytes: &[u8]) -> Vec<FrameBytes> {
     let whole = heard(driver(), bytes, bytes.len().max(1));
     for split in [1, 7] {
@@ -260,6 +263,9 @@ fn heard(mut dongle: Box<dyn Dongle>, bytes: &[u8], split: usize) -> Vec<FrameBy
         dongle.bytes(now, piece, &mut out);
         assert!(out.len() <= 8 + bytes.len(), "as many actions as bytes at most");
     }
+    // What is believed, or given up, only because nothing follows.
+    dongle.tick(now + REST, &mut out);
+    assert!(out.len() <= 16 + bytes.len(), "and a few more");
     out.into_iter()
         .filter_map(|action| match action {
             Action::Heard(frame) => Some(frame.bytes),

@@ -7,6 +7,8 @@
 mod hci;
 mod settings;
 
+use std::time::Duration;
+
 use super::{
     CommandBytes, Fault, Firmware, FrameBytes, Info, LinkCrcs, Listen,
     framing::{Found, Framing},
@@ -15,6 +17,9 @@ use super::{
 };
 use hci::{Hci, Message};
 use settings::Settings;
+
+/// Its name.
+pub(super) const MODEL: &str = "iM871A";
 
 const BAUD: u32 = 57_600;
 
@@ -41,7 +46,7 @@ pub struct Im871a {
 impl Im871a {
     /// A dongle to be set up for `listen`.
     pub fn new(listen: Listen) -> Self {
-        let info = Info { model: "iM871A", firmware: None, serial: None };
+        let info = Info { model: MODEL, firmware: None, serial: None };
         let talk = Talk { hci: Hci::default(), listen, wanted: Settings::to_listen(listen), info };
         Self { machine: Machine::new(talk) }
     }
@@ -81,6 +86,9 @@ impl Framing for Talk {
 
 impl Protocol for Talk {
     type Step = Step;
+
+    /// The settings of its flash memory may attach the same things as ours, and hear less.
+    const CHECKED_EVERY: Option<Duration> = Some(Duration::from_secs(3600));
 
     fn first(&self) -> Step {
         Step::Ping
@@ -189,7 +197,7 @@ pub(super) fn who(bytes: &[u8]) -> Option<Info> {
 fn info(firmware: u8, serial: [u8; 4]) -> Info {
     let (major, minor) = (firmware >> 4, firmware & 0x0F);
     let firmware = Some(Firmware::new(format_args!("{major}.{minor}")));
-    Info { model: "iM871A", firmware, serial: Some(u32::from_le_bytes(serial)) }
+    Info { model: MODEL, firmware, serial: Some(u32::from_le_bytes(serial)) }
 }
 
 #[cfg(test)]

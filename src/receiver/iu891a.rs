@@ -22,6 +22,9 @@ use std::time::Duration;
 /// Ignored over USB, and what its makers name.
 pub(super) const BAUD: u32 = 115_200;
 
+/// The first of its family.
+const MODEL: &str = "iU891A-XL";
+
 /// Service access point: device management.
 const DEVICE: u8 = 1;
 /// And the radio.
@@ -50,7 +53,7 @@ pub struct Iu891a {
 impl Iu891a {
     /// A dongle to be set up for `listen`. It knows S1 only as a whole and C1 only in both frame formats.
     pub fn new(listen: Listen) -> Self {
-        let info = Info { model: "iU891A-XL", firmware: None, serial: None };
+        let info = Info { model: MODEL, firmware: None, serial: None };
         let talk = Talk { slip: Slip, listen, wanted: Settings::to_listen(listen), info };
         Self { machine: Machine::new(talk) }
     }
@@ -88,6 +91,8 @@ impl Protocol for Talk {
     type Step = Step;
 
     const PROBING: Patience = Patience { times: 3, wait: Duration::from_secs(1) };
+    /// Left reporting, it hears something also with the settings of its own memory.
+    const CHECKED_EVERY: Option<Duration> = Some(Duration::from_secs(3600));
 
     fn first(&self) -> Step {
         Step::Ping
@@ -173,15 +178,12 @@ pub(super) fn who(bytes: &[u8]) -> Option<Info> {
     (0..bytes.len()).find_map(answer)
 }
 
-/// The modules that speak this protocol.
+/// The modules that speak this protocol, the one they are named after first.
+pub(super) const MODELS: [(u8, &str); 4] =
+    [(0x6E, MODEL), (0x6D, "iM891A-XL"), (0x71, "iU893A-XL"), (0xA3, "iM881A-XL")];
+
 fn model(module_type: u8) -> Option<&'static str> {
-    match module_type {
-        0x6D => Some("iM891A-XL"),
-        0x6E => Some("iU891A-XL"),
-        0x71 => Some("iU893A-XL"),
-        0xA3 => Some("iM881A-XL"),
-        _ => None,
-    }
+    MODELS.into_iter().find(|(own, _)| *own == module_type).map(|(_, model)| model)
 }
 
 /// A received message: timestamp (4), decryption status, security mode, link mode, signal strength in dBm, then the

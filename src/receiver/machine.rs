@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Action, Counters,
+    Action, CommandBytes, Counters,
     conversation::Conversation,
     framing::{Deframer, Noise},
     protocol::Protocol,
@@ -26,6 +26,10 @@ impl<P: Protocol> Machine<P> {
 
     pub(super) fn silent_after(&mut self, limit: Duration) {
         self.conversation.silent_after(limit);
+    }
+
+    pub(super) fn maybe_another(&mut self) {
+        self.conversation.maybe_another();
     }
 
     pub(super) fn opened(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -52,9 +56,14 @@ impl<P: Protocol> Machine<P> {
         self.schedule(now, out);
     }
 
+    pub(super) fn farewell(&self) -> Option<CommandBytes> {
+        self.protocol.farewell()
+    }
+
     pub(super) fn counters(&self) -> Counters {
-        let Noise { garbage_bytes, bad_checksums, partial_frames } = self.deframer.noise();
-        Counters { garbage_bytes, bad_checksums, partial_frames, ..self.conversation.counters() }
+        let Noise { garbage_bytes, bad_checksums, partial_frames, truncated } = self.deframer.noise();
+        let counted = self.conversation.counters();
+        Counters { garbage_bytes, bad_checksums, partial_frames, truncated, ..counted }
     }
 
     fn give_up(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -95,6 +104,10 @@ macro_rules! dongle {
                 self.machine.silent_after(limit);
             }
 
+            fn maybe_another(&mut self) {
+                self.machine.maybe_another();
+            }
+
             fn opened(&mut self, now: std::time::Instant, out: &mut Vec<$crate::receiver::Action>) {
                 self.machine.opened(now, out);
             }
@@ -110,6 +123,10 @@ macro_rules! dongle {
 
             fn tick(&mut self, now: std::time::Instant, out: &mut Vec<$crate::receiver::Action>) {
                 self.machine.tick(now, out);
+            }
+
+            fn farewell(&mut self) -> Option<$crate::receiver::CommandBytes> {
+                self.machine.farewell()
             }
 
             fn counters(&self) -> $crate::receiver::Counters {

@@ -126,11 +126,7 @@ pub async fn run(
     let mut backoff = Backoff::new();
     let mut driver = Driver { line, dongle, telegrams, status, node: None, full: false, actions: Vec::new() };
     loop {
-        let (fault, ready_at) = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            end = driver.session() => end,
-        };
+        let Some((fault, ready_at)) = driver.session(&stop).await else { return };
         if driver.telegrams.is_closed() {
             return;
         }
@@ -174,9 +170,16 @@ struct Session {
 }
 
 impl<D: Dongle> Driver<D> {
-    /// From one opening of the port to its end: why it ended, and since when the receiver was ready.
-    async fn session(&mut self) -> (Fault, Option<Instant>) {
-        self.node = Node::at(&self.line.path);
+    /// From one opening of the port to its end: why it ended, and since when the receiver was ready. `None` if it was told to
+    /// stop.
+    async fn session(&mut self, stop: &CancellationToken) -> Option<(Fault, Option<Instant>)> {
+        let node = Node::at(&self.line.path);
+        if node.is_none() || node != std::mem::replace(&mut self.node, node) {
+            self.dongle.maybe_another();
+        }
+        if let Err(fault) = self.dongle.may_open() {
+            return Some((fault, None));
+        }
         let baud = self.dongle.baud();
         let port = match open(&self.line.path, baud) {
             Ok((port, device)) => {
@@ -187,24 +190,31 @@ impl<D: Dongle> Driver<D> {
                 });
                 port
             }
-            Err(fault) => return (fault, None),
+            Err(fault) => {
+                // Somebody else had it, or nobody may open it: whatever is there when it opens again was not watched.
+                self.dongle.maybe_another();
+                return Some((fault, None));
+            }
         };
         let mut session = Session { port, baud, wake: now(), ready_at: None };
-        let fault = match self.converse(&mut session).await {
-            Ok(never) => match never {},
-            Err(fault) => fault,
-        };
+        let end = self.converse(&mut session, stop).await;
         self.publish_counters();
-        (fault, session.ready_at)
+        // Also when it was told to stop. Whether it still can be said does not matter.
+        if let Some(farewell) = self.dongle.farewell() {
+            let _ = self.write(&mut session.port, &farewell).await;
+        }
+        Some((end.err()?, session.ready_at))
     }
 
-    async fn converse(&mut self, session: &mut Session) -> Result<std::convert::Infallible, Fault> {
+    /// Until it is told to stop.
+    async fn converse(&mut self, session: &mut Session, stop: &CancellationToken) -> Result<(), Fault> {
         let mut buffer = [0; 1024];
         self.dongle.opened(now(), &mut self.actions);
         self.publish_counters();
         loop {
             self.act(session).await?;
             tokio::select! {
+                () = stop.cancelled() => return Ok(()),
                 read = session.port.read(&mut buffer) => {
                     let input = match read {
                         // The line was hung up. Reading on would give 0 bytes for ever.
@@ -305,6 +315,12 @@ impl<D: Dongle> Driver<D> {
 
     fn publish_counters(&self) {
         let counters = self.dongle.counters();
+        if counters.truncated > 0 && self.status.borrow().counters.truncated == 0 {
+            let Line { name, path, .. } = &self.line;
+            warn!(receiver = %name, path = %path.display(),
+                "receiver {name} leaves out the rest of long telegrams: its firmware has too little room for them; give it one \
+                 built with a larger output buffer (culfw: TTY_BUFSIZE), or use another receiver");
+        }
         self.status.send_if_modified(|status| {
             let changed = status.counters != counters;
             status.counters = counters;

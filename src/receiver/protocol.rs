@@ -43,6 +43,11 @@ pub(super) trait Protocol: Framing {
         None
     }
 
+    /// What to say before the port is closed, if the dongle would be left in a state in which it hears nothing.
+    fn farewell(&self) -> Option<CommandBytes> {
+        None
+    }
+
     /// What the dongle said of itself; asked for after [`Answer::Done`] of setting up.
     fn info(&self) -> Info;
 }
@@ -99,6 +104,12 @@ pub(super) struct Telegram {
     pub(super) rssi_dbm: Option<i16>,
     /// Something about it shows that the dongle has lost its settings.
     pub(super) doubtful: bool,
+}
+
+/// Signal strength in dBm of a raw one of Texas Instruments' radios, as Amber modules and CULs give it: half of it as a signed
+/// number, less 74; halves are rounded up.
+pub(super) fn rssi_dbm(raw: u8) -> i16 {
+    (i16::from(raw.cast_signed()) + 1).div_euclid(2) - 74
 }
 
 /// The shortest telegram without its length byte: C, M and A field.

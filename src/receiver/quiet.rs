@@ -5,8 +5,8 @@
 //!
 //! * *ask* whether it is alive and still has its settings: 3 median gaps, at least a minute, at most 15 minutes;
 //! * *set up again* over the open port, which loses nothing: 10 median gaps, at least 15 minutes;
-//! * *deaf*, reopen the port: 10 median gaps and 3 times the longest gap ever seen, at least an hour; and a day as long as
-//!   too few gaps are known to say what is normal.
+//! * *deaf*, reopen the port: 10 median gaps and 3 times the longest gap of the last four to five weeks, at least an hour;
+//!   and a day as long as too few gaps are known to say what is normal.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// One long gap, when the antenna was off, say, is not to count for ever: the longest is kept for each of these.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+const WEEKS: usize = 5;
 
 /// The gaps between telegrams of one receiver.
 #[derive(Debug)]
@@ -25,7 +28,10 @@ pub(crate) struct Quiet {
     gaps: [Duration; KEPT],
     known: usize,
     next: usize,
-    longest: Duration,
+    /// The longest gap that ended in each of the last weeks, this one first.
+    longest: [Duration; WEEKS],
+    /// When this one began.
+    week: Option<Instant>,
     last: Option<Instant>,
     /// What somebody who knows the site has set.
     limit: Option<Duration>,
@@ -37,7 +43,8 @@ impl Quiet {
             gaps: [Duration::ZERO; KEPT],
             known: 0,
             next: 0,
-            longest: Duration::ZERO,
+            longest: [Duration::ZERO; WEEKS],
+            week: None,
             last: None,
             limit: None,
         }
@@ -57,7 +64,20 @@ impl Quiet {
             }
             self.next = (self.next + 1) % KEPT;
             self.known = KEPT.min(self.known + 1);
-            self.longest = self.longest.max(gap);
+            self.turn_weeks(now);
+            let [this_week, ..] = &mut self.longest;
+            *this_week = gap.max(*this_week);
+        }
+    }
+
+    fn turn_weeks(&mut self, now: Instant) {
+        let began = *self.week.get_or_insert(now);
+        let over = now.saturating_duration_since(began).as_secs() / WEEK.as_secs();
+        let turns = usize::try_from(over).unwrap_or(usize::MAX).min(WEEKS);
+        if turns > 0 {
+            self.longest.rotate_right(turns);
+            self.longest.iter_mut().take(turns).for_each(|longest| *longest = Duration::ZERO);
+            self.week = Some(now);
         }
     }
 
@@ -81,7 +101,7 @@ impl Quiet {
         if self.known < ENOUGH_FOR_DEAF {
             return DAY;
         }
-        HOUR.max(self.median() * 10).max(self.longest * 3)
+        HOUR.max(self.median() * 10).max(self.longest.into_iter().max().unwrap_or_default() * 3)
     }
 
     fn median(&self) -> Duration {
@@ -134,11 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn one_long_gap_is_forgotten_after_five_weeks_and_not_before_four() {
+        let a_day_then = |days: u64| {
+            let often = std::iter::repeat_n(600, usize::try_from(days * 144).unwrap());
+            after_gaps([60; 30].into_iter().chain([86_400]).chain(often)).deaf_after()
+        };
+        assert_eq!((a_day_then(1), a_day_then(28)), (3 * DAY, 3 * DAY));
+        assert_eq!(a_day_then(37), Duration::from_secs(6000));
+    }
+
+    #[test]
     fn a_gap_during_which_nobody_listened_is_not_learned() {
         let (mut quiet, start) = (Quiet::new(), Instant::now());
         quiet.heard(start);
         quiet.interrupted();
         quiet.heard(start + DAY);
-        assert_eq!((quiet.known, quiet.longest), (0, Duration::ZERO));
+        assert_eq!((quiet.known, quiet.longest), (0, [Duration::ZERO; WEEKS]));
     }
 }

@@ -6,7 +6,7 @@
 //! * set up: enter, read the memory (what there says how telegrams come, is only read), set the mode in RAM, leave;
 //! * nothing but 00 is ever sent to a module that may be idle, and it is harmless in both states. When an answer is lost, it
 //!   is 00 that is sent again, and the next prompt leads to the command before;
-//! * the driver always leaves the configuration, also if the module is not fit;
+//! * the driver always leaves the configuration, also if the module is not fit or the port is closed in the middle;
 //! * the mode cannot be read back, and after a reboot it is that of the memory. So the harmless question, and now and then
 //!   also asked of one that hears telegrams, is to set it again: it costs about 50 ms of listening.
 
@@ -32,6 +32,9 @@ const LEAVE: u8 = b'X';
 /// After so many lost answers in one go it is given up.
 const DETOURS: u8 = 3;
 
+/// Its name.
+pub(super) const MODEL: &str = "RC1180-MBUS3";
+
 /// The state machine of one RC1180-MBUS3.
 #[derive(Debug)]
 pub struct Rc1180 {
@@ -49,7 +52,7 @@ impl Rc1180 {
             Listen::C1FormatA | Listen::C1FormatB => 9,
             Listen::C1AndT1 => 10,
         };
-        let info = Info { model: "RC1180-MBUS3", firmware: None, serial: None };
+        let info = Info { model: MODEL, firmware: None, serial: None };
         let talk =
             Talk { frames: Frames::default(), listen, mode, info, asked: false, lost: false, detours: 0 };
         Self { baud, machine: Machine::new(talk) }
@@ -189,6 +192,12 @@ impl Protocol for Talk {
         Some(Step::Enter(Begin::SetMode))
     }
 
+    /// Whether it is in configuration may be uncertain: 00 is right in both states, and what follows then, too.
+    fn farewell(&self) -> Option<CommandBytes> {
+        let asked = !matches!(self.frames.expected, Expected::Telegrams);
+        asked.then(|| CommandBytes::from_iter([ENTER, LEAVE]))
+    }
+
     fn info(&self) -> Info {
         self.info
     }
@@ -196,8 +205,7 @@ impl Protocol for Talk {
 
 impl Talk {
     fn read(&mut self, memory: &Memory) -> Step {
-        self.info.firmware = memory.part_number().map(Firmware::new);
-        self.info.serial = Some(memory.id());
+        self.info = info(memory);
         match memory.output() {
             Ok(output) => {
                 self.frames.output = Some(output);
@@ -230,6 +238,37 @@ impl End {
             Self::Confused => Answer::Refused(Fault::SettingsRefused),
         }
     }
+}
+
+/// The question that one answers with its [prompt](prompts), and then to [tell about itself](tell_all) and to
+/// [leave](farewell); nothing of it changes anything.
+pub(super) fn who_is_it() -> CommandBytes {
+    command(ENTER)
+}
+
+/// Whether it is in configuration, by what came last.
+pub(super) fn prompts(bytes: &[u8]) -> bool {
+    bytes.ends_with(b">")
+}
+
+/// What it is asked once it has answered with its prompt.
+pub(super) fn tell_all() -> CommandBytes {
+    command(READ_MEMORY)
+}
+
+/// What it is, if these bytes are its memory and the prompt.
+pub(super) fn who(bytes: &[u8]) -> Option<Info> {
+    let (memory, b">") = bytes.split_first_chunk::<256>()? else { return None };
+    Some(info(&Memory(*memory)))
+}
+
+/// Leaves the configuration, in which it is deaf.
+pub(super) fn farewell() -> CommandBytes {
+    command(LEAVE)
+}
+
+fn info(memory: &Memory) -> Info {
+    Info { model: MODEL, firmware: memory.part_number().map(Firmware::new), serial: Some(memory.id()) }
 }
 
 fn command(byte: u8) -> CommandBytes {

@@ -45,3 +45,16 @@ async fn a_module_that_filters_is_a_fault_that_names_the_setting() {
     assert!(matches!(fault, Fault::Unfit { .. }));
     assert!(fault.to_string().contains("INSTALL_MODE (0x3D) must be 2"), "{fault}");
 }
+
+#[tokio::test]
+async fn a_module_in_configuration_is_put_back_into_service_when_the_port_is_closed() {
+    let site = Site::new(&KIND);
+    let mut state = site.dongle.state();
+    // Its prompt is lost, and so it stays in configuration.
+    site.dongle.mute(true).await;
+    let receiver = site.receiver();
+    state.wait_for(|state| state.inputs > 0 && state.modes.is_empty()).await.unwrap();
+    receiver.stop.cancel();
+    receiver.task.await.unwrap();
+    state.wait_for(|state| !state.modes.is_empty()).await.unwrap();
+}

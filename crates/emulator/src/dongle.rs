@@ -145,6 +145,13 @@ pub(crate) fn check(telegram: &[u8]) -> Result<&[u8], NotATelegram> {
     }
 }
 
+/// CRC-16/X-25.
+pub(crate) fn x25(bytes: &[u8]) -> u16 {
+    !bytes.iter().fold(0xFFFF, |crc, &byte| {
+        (0..8).fold(crc ^ u16::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x8408 } else { crc >> 1 })
+    })
+}
+
 /// What a wrong speed makes of bytes.
 pub(crate) fn garbled(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte.rotate_left(3) ^ 0xE7).collect()

@@ -1,6 +1,6 @@
 //! A virtual IMST iM871A-USB, byte by byte as IMST's WMBus HCI specification and captures of real ones have it.
 
-use crate::dongle::{Dongle, Mode, NotATelegram, Spoil, check, garbled};
+use crate::dongle::{Dongle, Mode, NotATelegram, Spoil, check, garbled, x25};
 
 /// The only speed the dongle understands, in baud.
 const SPEED: u32 = 57_600;
@@ -60,6 +60,15 @@ impl Device {
     #[must_use]
     pub fn with_firmware(self, firmware: u8) -> Self {
         Self { firmware, ..self }
+    }
+
+    /// The same whose flash memory lets it listen in this link mode and attach what a collector attaches.
+    #[must_use]
+    pub fn left_listening_in(mut self, link_mode: u8) -> Self {
+        self.flash.first[1] = link_mode;
+        self.flash.second = [7, 2, 0x32, 0, 1, 0, 0, 0];
+        self.ram = self.flash;
+        self
     }
 
     /// The same with another module type: 0x36 is the iM170A.
@@ -243,13 +252,6 @@ fn frame(endpoint: u8, id: u8, payload: &[u8], timestamp: Option<u32>, rssi: Opt
 fn seal(bytes: &mut Vec<u8>) {
     let crc = x25(bytes.get(1..).unwrap_or_default());
     bytes.extend_from_slice(&crc.to_le_bytes());
-}
-
-/// CRC-16/X-25.
-fn x25(bytes: &[u8]) -> u16 {
-    !bytes.iter().fold(0xFFFF, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x8408 } else { crc >> 1 })
-    })
 }
 
 /// The inverse of dBm = raw * 8/15 - 126.67, rounded and kept within a byte.

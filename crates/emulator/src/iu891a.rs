@@ -3,7 +3,7 @@
 //! It is a USB device of its own without a bridge, so the line's speed means nothing to it. Whether a real one answers
 //! requests that it does not know could not be found out: this one does not.
 
-use crate::dongle::{Dongle, Mode, NotATelegram, Spoil, check};
+use crate::dongle::{Dongle, Mode, NotATelegram, Spoil, check, x25};
 
 const END: u8 = 0xC0;
 const ESCAPE: u8 = 0xDB;
@@ -59,7 +59,13 @@ impl Device {
     /// One whose memory tells it to report what it receives from the moment it has power.
     #[must_use]
     pub fn left_reporting(self) -> Self {
-        let config = [3, 0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        self.left_reporting_in(3)
+    }
+
+    /// The same in this link mode.
+    #[must_use]
+    pub fn left_reporting_in(self, link_mode: u8) -> Self {
+        let config = [link_mode, 0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         Self { active: config, default: config, ..self }
     }
 
@@ -219,13 +225,6 @@ fn unescaped(bytes: &[u8]) -> Option<Vec<u8>> {
         });
     }
     Some(content)
-}
-
-/// CRC-16/X-25.
-fn x25(bytes: &[u8]) -> u16 {
-    !bytes.iter().fold(0xFFFF, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x8408 } else { crc >> 1 })
-    })
 }
 
 #[cfg(test)]

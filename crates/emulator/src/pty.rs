@@ -75,9 +75,19 @@ impl Pty {
     /// further use (a killed process leaves its exclusive mark on it): make a new one.
     ///
     /// # Errors
-    /// `EIO` on a closed other end.
+    /// `EIO` on a closed other end, `BrokenPipe` on one that is open again.
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.master.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut *buffer)?)).await
+        loop {
+            let mut ready = self.master.ready(Interest::READABLE).await?;
+            match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut *buffer)?)) {
+                Ok(read) => return read,
+                // Closed, and opened again before anybody looked: it would count as readable for ever.
+                Err(_would_block) if ready.ready().is_read_closed() => {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                Err(_would_block) => {}
+            }
+        }
     }
 
     /// Writes as many bytes as fit into the line, waiting until at least one does.
@@ -95,5 +105,20 @@ impl Drop for Pty {
         if fs::read_link(&self.link).is_ok_and(|device| device == self.device) {
             let _ = fs::remove_file(&self.link);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_other_end_closed_and_opened_again_at_once_is_noticed_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let pty = Pty::new(&folder.path().join("usb-dongle")).unwrap();
+        let open = || fs::File::options().read(true).write(true).open(pty.device()).unwrap();
+        drop(open());
+        let _again = open();
+        assert!(pty.read(&mut [0; 8]).await.is_err());
     }
 }

@@ -8,8 +8,9 @@ use super::Setup;
 use super::talk::{After, Talk};
 use crate::check::{Area, Finding, Verdict};
 use crate::cli::common::wrapped;
-use crate::cli::receivers::{exempt, says};
+use crate::cli::receivers::says;
 use crate::config::{Config, ReceiverKind};
+use crate::halves::collect::exempt;
 use crate::receiver::detect::{self, Detected, Kind, System, What, Wishes};
 use crate::setup::draft::{Draft, Many};
 
@@ -143,7 +144,7 @@ async fn look(
     only: Vec<PathBuf>,
     tells: bool,
 ) -> Result<Vec<Detected>, String> {
-    let exempt = config.detect.do_not_touch.iter().map(exempt).collect();
+    let exempt = exempt(&config.detect.do_not_touch);
     let all = only.is_empty();
     let wishes = Wishes { ask: true, ask_unknown: false, only, exempt, patience: 1 };
     let mut left = 0_u32;

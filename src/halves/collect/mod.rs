@@ -44,6 +44,7 @@ use erasing::Erasures;
 use feeds::Feeds;
 use keeper::Keeper;
 use receivers::Receivers;
+pub use receivers::exempt;
 use secrets::{Vault, meter_list};
 
 /// Telegrams that wait for the collector; receivers hold back when it is full.
@@ -64,8 +65,9 @@ pub async fn run(daemon: Daemon) -> Result<(), Fatal> {
     let (telegrams, frames) = mpsc::channel(QUEUE);
     let sockets = Sockets::open(&config, &daemon.stop)?;
     let mut half = Half::open(daemon, config, telegrams).await?;
-    half.receivers.apply(&half.config.receivers, &half.daemon.world.clock).await;
-    half.feeds.apply(&half.config.feeds, &half.daemon.world.clock);
+    let (config, clock) = (&half.config, &half.daemon.world.clock);
+    half.receivers.apply(&config.receivers, &config.detect.do_not_touch, clock).await;
+    half.feeds.apply(&config.feeds, clock);
     half.daemon.supervisor.started();
     half.turn(frames, sockets).await;
     Ok(())
@@ -354,7 +356,10 @@ impl Half {
     async fn reload(&mut self, config: Arc<Config>) -> Result<(), String> {
         self.keeper.reload();
         let list = meter_list(&config).map(|list| self.collector.reload(settings(&config, list)));
-        let mut new = self.receivers.apply(&config.receivers, &self.daemon.world.clock).await;
+        let mut new = self
+            .receivers
+            .apply(&config.receivers, &config.detect.do_not_touch, &self.daemon.world.clock)
+            .await;
         new.extend(self.feeds.apply(&config.feeds, &self.daemon.world.clock));
         for number in new {
             // What another receiver of that number has heard.

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Modes, Receiver, ReceiverKind};
-use crate::receiver::detect::{self, Auto, Found, System};
+use crate::config::{DoNotTouch, Modes, Receiver, ReceiverKind};
+use crate::receiver::detect::{self, Auto, Exempt, Found, System};
 use crate::receiver::port::{self, Line, Patience, State, Status};
 use crate::receiver::{
     Amb3665, Amb8465, Channel, Cul, Dongle, Fault, HexTty, Im871a, Iu891a, Listen, RawFrame, RawTty, Rc1180,
@@ -31,6 +31,8 @@ pub(super) struct Receivers {
 struct Running {
     number: u8,
     config: Receiver,
+    /// What was not to be touched when it was started.
+    exempt: Vec<Exempt>,
     name: String,
     status: watch::Receiver<Status>,
     /// Whether it works, and since when.
@@ -57,10 +59,20 @@ impl Receivers {
 
     /// Starts those that are new and stops those that are gone; others go on undisturbed. Gives the numbers of those that
     /// are new.
-    pub(super) async fn apply(&mut self, configured: &[Receiver], clock: &Clock) -> Vec<u8> {
+    pub(super) async fn apply(
+        &mut self,
+        configured: &[Receiver],
+        do_not_touch: &[DoNotTouch],
+        clock: &Clock,
+    ) -> Vec<u8> {
+        let exempt = exempt(do_not_touch);
+        let goes_on = |old: &Running| {
+            let asks = old.config.kind == ReceiverKind::Auto;
+            configured.contains(&old.config) && (!asks || old.exempt == exempt)
+        };
         let mut new = Vec::new();
         let mut before = std::mem::take(&mut self.running);
-        let gone: Vec<Running> = before.extract_if(.., |old| !configured.contains(&old.config)).collect();
+        let gone: Vec<Running> = before.extract_if(.., |old| !goes_on(old)).collect();
         for old in gone {
             old.end().await;
         }
@@ -73,7 +85,7 @@ impl Receivers {
                         |number| self.running.iter().chain(&before).any(|other| other.number == number);
                     let number = (0..u8::MAX).find(|number| !taken(*number)).unwrap_or(u8::MAX);
                     new.push(number);
-                    Running::start(number, config.clone(), self.telegrams.clone(), clock)
+                    Running::start(number, config.clone(), exempt.clone(), self.telegrams.clone(), clock)
                 }
             };
             self.running.push(running);
@@ -110,19 +122,25 @@ impl Receivers {
 }
 
 impl Running {
-    fn start(number: u8, config: Receiver, telegrams: mpsc::Sender<(u8, RawFrame)>, clock: &Clock) -> Self {
+    fn start(
+        number: u8,
+        config: Receiver,
+        exempt: Vec<Exempt>,
+        telegrams: mpsc::Sender<(u8, RawFrame)>,
+        clock: &Clock,
+    ) -> Self {
         let name = config.path.display().to_string();
         let line =
             Line { number, name: name.clone(), path: config.path.clone(), patience: Patience::default() };
         let (sender, status) = watch::channel(Status::new());
         let stop = CancellationToken::new();
-        let mut dongle = dongle(&config);
+        let mut dongle = dongle(&config, &exempt);
         if let Some(limit) = config.silent_after {
             dongle.silent_after(limit);
         }
         let random = || u32::from_le_bytes(random());
         let task = tokio::spawn(port::run(line, dongle, telegrams, sender, random, stop.clone()));
-        Self { number, config, name, status, works: (true, clock.uptime()), stop, task }
+        Self { number, config, exempt, name, status, works: (true, clock.uptime()), stop, task }
     }
 
     async fn end(self) {
@@ -196,11 +214,21 @@ impl Wrong {
     }
 }
 
+/// What is never to be opened, for those who look for receivers.
+#[must_use]
+pub fn exempt(do_not_touch: &[DoNotTouch]) -> Vec<Exempt> {
+    let one = |entry: &DoNotTouch| match entry {
+        DoNotTouch::Path(path) => Exempt::Path(path.clone()),
+        DoNotTouch::Usb(vendor, product) => Exempt::Usb(*vendor, *product),
+    };
+    do_not_touch.iter().map(one).collect()
+}
+
 /// The driver for a configured receiver.
-fn dongle(config: &Receiver) -> Box<dyn Dongle> {
+fn dongle(config: &Receiver, exempt: &[Exempt]) -> Box<dyn Dongle> {
     let (listen, channel) = listen(config.modes);
     match config.kind {
-        ReceiverKind::Auto => Box::new(whoever_answers(config)),
+        ReceiverKind::Auto => Box::new(whoever_answers(config, exempt)),
         ReceiverKind::Im871a => Box::new(Im871a::new(listen)),
         ReceiverKind::Iu891a => Box::new(Iu891a::new(listen)),
         ReceiverKind::Amb8465 => Box::new(Amb8465::new(listen, config.baud)),
@@ -213,12 +241,13 @@ fn dongle(config: &Receiver) -> Box<dyn Dongle> {
 }
 
 /// The driver for a port where it shows only when it is opened who is there.
-fn whoever_answers(config: &Receiver) -> Auto {
-    let (path, config) = (config.path.clone(), config.clone());
-    let look = move || detect::candidates_at(&System::here(), &path);
+fn whoever_answers(config: &Receiver, exempt: &[Exempt]) -> Auto {
+    let (path, config, exempt) = (config.path.clone(), config.clone(), exempt.to_vec());
+    let look = move || detect::candidates_at(&System::here(), &path, &exempt);
     let driver = move |found: &Found| {
         let kind = ReceiverKind::of_word(found.kind.word()).filter(|kind| !kind.is_narrowband())?;
-        Some(dongle(&Receiver { kind, baud: found.baud, ..config.clone() }))
+        // Of a kind that is known: nothing is asked that others might take amiss.
+        Some(dongle(&Receiver { kind, baud: found.baud, ..config.clone() }, &[]))
     };
     Auto::new(Box::new(look), Box::new(driver))
 }

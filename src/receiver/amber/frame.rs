@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::receiver::{
     CommandBytes,
+    bare::{sent_by_meters, three_letters},
     framing::{Found, Framing},
 };
 
@@ -87,11 +88,6 @@ pub(super) fn request(command: u8, payload: &[u8]) -> CommandBytes {
     build(command, payload).unwrap_or_default()
 }
 
-/// Signal strength in dBm of a raw one: half of it as a signed number, less 74; halves are rounded up.
-pub(super) fn rssi_dbm(raw: u8) -> i16 {
-    (i16::from(raw.cast_signed()) + 1).div_euclid(2) - 74
-}
-
 /// `None` while bytes are missing.
 fn framed(bytes: &[u8]) -> Option<Found<Message<'_>>> {
     let (command, payload) = match frame_at(bytes) {
@@ -113,6 +109,11 @@ fn framed(bytes: &[u8]) -> Option<Found<Message<'_>>> {
         }
     }
     Some(if undecided { Found::Likely { message, length } } else { Found::Whole { message, length } })
+}
+
+/// Command and payload of the frame that begins here, if all of it is there and right.
+pub(super) fn whole_at(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    if let Frame::Whole { command, payload } = frame_at(bytes) { Some((command, payload)) } else { None }
 }
 
 enum Frame<'a> {
@@ -185,17 +186,6 @@ fn surely_begins(bytes: &[u8]) -> bool {
         && [a, b, c, d].into_iter().all(|byte| byte >> 4 <= 9 && byte & 0x0F <= 9)
         && device <= 0x37
         && matches!(ci, 0x72 | 0x78..=0x7A | 0x8C..=0x90)
-}
-
-/// C fields of meters that send something (EN 13757-4): SND-NR, SND-IR, ACC-NR, ACC-DMD, RSP-UD.
-fn sent_by_meters(control: u8) -> bool {
-    matches!(control, 0x44 | 0x46 | 0x47 | 0x48 | 0x08 | 0x18 | 0x28 | 0x38)
-}
-
-/// A manufacturer is three letters of five bits each; the highest bit may be set for an address that is unique only within
-/// an installation.
-fn three_letters(manufacturer: u16) -> bool {
-    [0, 5, 10].into_iter().all(|shift| matches!(manufacturer >> shift & 0x1F, 1..=26))
 }
 
 fn checksum(bytes: &[u8]) -> u8 {

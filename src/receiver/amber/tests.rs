@@ -115,7 +115,7 @@ fn telegrams_are_read_framed_and_transparent_with_and_without_signal_strength() 
 
 #[test]
 fn rssi_is_that_of_the_manual() {
-    assert_eq!([0x10, 0x12, 0xFA, 0x80, 0x11].map(frame::rssi_dbm), [-66, -65, -77, -138, -65]);
+    assert_eq!([0x10, 0x12, 0xFA, 0x80, 0x11].map(rssi_dbm), [-66, -65, -77, -138, -65]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What to do when asking has not helped.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{BETWEEN_RESETS, Conversation, Phase, REST, Start};
 use crate::receiver::{Action, Fault, protocol::Protocol};
@@ -32,11 +32,12 @@ impl<S: Copy> Conversation<S> {
         &mut self,
         dongle: &mut P,
         now: Instant,
-        silence: Duration,
         out: &mut Vec<Action>,
     ) {
-        let minutes = silence.as_secs() / 60;
-        self.counters.deaf = Some(self.counters.deaf.map_or(minutes, |before| before.max(minutes)));
+        // Its service may have begun anew meanwhile, the silence has not.
+        let silence = self.silence.since.map(|since| now.saturating_duration_since(since));
+        let minutes = silence.unwrap_or_default().as_secs() / 60;
+        self.counters.deaf = Some(minutes);
         if !self.silence.reopened || !self.restart(dongle, now, out) {
             self.silence.reopened = true;
             self.reset(now, Fault::Deaf { minutes }, out);

@@ -27,11 +27,6 @@ pub(super) enum Message<'a> {
     Text(&'a [u8]),
 }
 
-/// Signal strength in dBm of a raw one: half of it as a signed number, less 74; halves are rounded up.
-pub(super) fn rssi_dbm(raw: u8) -> i16 {
-    (i16::from(raw.cast_signed()) + 1).div_euclid(2) - 74
-}
-
 /// What the first bytes are.
 pub(super) fn look(bytes: &[u8]) -> Found<Message<'_>> {
     let Some(end) = bytes.iter().take(LONGEST_LINE).position(|&byte| byte == b'\n') else {
@@ -108,6 +103,7 @@ fn may_answer(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::receiver::protocol::rssi_dbm;
 
     /// A public MULTICAL 21 test telegram.
     const A: &str = "b2A442D2C998734761B16F1488D2091D37CAC21576C7802FF2071000410E91308190000441308190000615B7F616779691329AF";

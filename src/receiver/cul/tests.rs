@@ -117,7 +117,7 @@ fn truncated_lines_are_counted_and_cost_no_other() {
         heard(&mut world, Sent::T1, &TELEGRAM);
     }
     let counters = world.driver.counters();
-    assert_eq!((counters.partial_frames, counters.frames), (3, 3));
+    assert_eq!((counters.truncated, counters.partial_frames, counters.frames), (3, 0, 3));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 
+use tokio_serial::SerialStream;
+
 use super::{Found, Kind, Probe};
 use crate::receiver::{Action, Fault, port};
 
@@ -14,7 +16,7 @@ use crate::receiver::{Action, Fault, port};
 const WRITING: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Asks the port at `path` which of these kinds is there, the port locked against everybody else meanwhile. Gives `None` if
-/// nobody answered. Takes less than five seconds.
+/// nobody answered. Takes less than five seconds, six where telegrams keep coming.
 ///
 /// # Errors
 /// Why the port cannot be asked.
@@ -22,15 +24,16 @@ pub async fn ask(path: &Path, kinds: &[Kind]) -> Result<Option<Found>, Fault> {
     converse(path, Probe::new(kinds)).await
 }
 
-pub(super) async fn converse(path: &Path, mut probe: Probe) -> Result<Option<Found>, Fault> {
-    let mut port = port::open(path, probe.baud())?.0;
+pub(super) async fn converse(path: &Path, probe: Probe) -> Result<Option<Found>, Fault> {
+    let mut talk = Talk { port: port::open(path, probe.baud())?.0, probe };
+    let Talk { port, probe } = &mut talk;
     let (mut buffer, mut actions, mut wake) = ([0; 1024], Vec::new(), now());
     let mut baud = probe.baud();
     probe.begin(now(), &mut actions);
     loop {
         if probe.baud() != baud {
             baud = probe.baud();
-            port::set_speed(path, &mut port, baud)?;
+            port::set_speed(path, port, baud)?;
         }
         for action in actions.drain(..) {
             match action {
@@ -54,6 +57,21 @@ pub(super) async fn converse(path: &Path, mut probe: Probe) -> Result<Option<Fou
                 probe.bytes(now(), buffer.get(..count).unwrap_or_default(), &mut actions);
             }
             () = sleep_until(wake.into()) => probe.tick(now(), &mut actions),
+        }
+    }
+}
+
+/// An open port and the conversation over it. However it ends, the receiver is not left in the middle.
+struct Talk {
+    port: SerialStream,
+    probe: Probe,
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        if let Some(farewell) = self.probe.farewell() {
+            // There is room for so few bytes, or the port is broken.
+            let _ = self.port.try_write(&farewell);
         }
     }
 }

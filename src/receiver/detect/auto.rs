@@ -8,14 +8,18 @@
 use std::time::{Duration, Instant};
 
 use super::{Found, Kind, Probe, Usb};
-use crate::receiver::{Action, Counters, Dongle, Fault};
+use crate::receiver::{Action, CommandBytes, Counters, Dongle, Fault};
 
-/// Until a port where nobody answered is asked again: at first soon, since a dongle may still be starting.
+/// Until a port where nobody answered is asked again: at first soon, since a dongle may still be starting. One where nobody
+/// ever answered is then left alone until another device is plugged in: it may be something that is disturbed by questions.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(60), Duration::from_secs(120), Duration::from_secs(300), Duration::from_secs(900)];
 
-/// What may be at the port now; asked at each opening.
-pub type Look = Box<dyn Fn() -> Candidates + Send + Sync>;
+/// Between two looks at the clock when there is nothing to do.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What may be at the port now, or why nothing is to be asked there; looked at before each opening and each question.
+pub type Look = Box<dyn Fn() -> Result<Candidates, Fault> + Send + Sync>;
 
 /// What may be at a port.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -42,6 +46,10 @@ pub struct Auto {
     before: Counters,
     /// How often nobody answered, since somebody did.
     unanswered: usize,
+    /// Somebody has answered, and has not gone away since.
+    answered: bool,
+    /// What its driver wants to be said before the port is closed, as it wants.
+    farewell: Option<CommandBytes>,
     /// The actions of one call, before they are handed on.
     actions: Vec<Action>,
     silent_after: Option<Duration>,
@@ -53,8 +61,8 @@ enum State {
     Closed { same: bool },
     /// Being asked.
     Probing(Probe),
-    /// Nobody answered, and the port was closed and opened once for that; asked again then.
-    Resting(Instant),
+    /// Nobody answered, and the port was closed and opened once for that; asked again then, if at all.
+    Resting(Option<Instant>),
     /// Known.
     Driving,
 }
@@ -78,6 +86,8 @@ impl Auto {
             known: None,
             before: Counters::default(),
             unanswered: 0,
+            answered: false,
+            farewell: None,
             actions: Vec::new(),
             silent_after: None,
             patience: 1,
@@ -112,16 +122,27 @@ impl Auto {
     }
 
     fn fail(&mut self, fault: Fault, now: Instant, out: &mut Vec<Action>) {
-        let wait = WAITS.get(self.unanswered.saturating_sub(1)).or(WAITS.last()).copied().unwrap_or_default();
+        let wait = WAITS.get(self.unanswered.saturating_sub(1));
+        let wait = wait.or(WAITS.last().filter(|_| self.answered));
         self.unanswered = self.unanswered.saturating_add(1);
         if self.unanswered == 1 {
             // So that it is told. Asked once more at once, since opening the port may have let it reboot.
             self.state = State::Closed { same: false };
             out.push(Action::Reopen(fault));
         } else {
-            self.state = State::Resting(now + wait);
-            out.push(Action::Wake(now + wait));
+            self.rest(wait.map(|wait| now + *wait), now, out);
         }
+    }
+
+    fn rest(&mut self, until: Option<Instant>, now: Instant, out: &mut Vec<Action>) {
+        self.state = State::Resting(until);
+        out.push(Action::Wake(until.unwrap_or(now + IDLE)));
+    }
+
+    /// Nothing is to be asked, nor the port to be kept open.
+    fn leave_alone(&mut self, fault: Fault, out: &mut Vec<Action>) {
+        self.state = State::Closed { same: false };
+        out.push(Action::Reopen(fault));
     }
 
     fn drive(&mut self, found: Found, now: Instant, out: &mut Vec<Action>) {
@@ -140,7 +161,7 @@ impl Auto {
                 None => return self.fail(Fault::WrongKind { is: found.kind.name() }, now, out),
             }
         }
-        self.unanswered = 0;
+        (self.unanswered, self.answered) = (0, true);
         self.state = State::Driving;
         self.with_driver(out, |driver, out| driver.opened(now, out));
     }
@@ -161,6 +182,7 @@ impl Auto {
                         self.device = None;
                     }
                     self.state = State::Closed { same: !other };
+                    self.farewell = self.known.as_mut().and_then(|(_, driver)| driver.farewell());
                     out.push(Action::Reopen(fault));
                 }
                 action => out.push(action),
@@ -199,13 +221,30 @@ impl Dongle for Auto {
         }
     }
 
+    fn may_open(&mut self) -> Result<(), Fault> {
+        (self.look)().map(|_| ())
+    }
+
+    fn maybe_another(&mut self) {
+        (self.unanswered, self.answered) = (0, false);
+        if matches!(self.state, State::Closed { .. }) {
+            self.state = State::Closed { same: false };
+        }
+        if let Some((_, driver)) = &mut self.known {
+            driver.maybe_another();
+        }
+    }
+
     fn opened(&mut self, now: Instant, out: &mut Vec<Action>) {
         let same = matches!(self.state, State::Closed { same: true }) && self.known.is_some();
         if !matches!(self.state, State::Closed { .. }) {
             // The port went away by itself: whatever is there now, it has just been plugged in.
             self.unanswered = 0;
         }
-        let candidates = (self.look)();
+        let candidates = match (self.look)() {
+            Ok(candidates) => candidates,
+            Err(fault) => return self.leave_alone(fault, out),
+        };
         if same || self.is_known(&candidates) {
             self.state = State::Driving;
             self.with_driver(out, |driver, out| driver.opened(now, out));
@@ -232,9 +271,23 @@ impl Dongle for Auto {
                 probe.tick(now, out);
                 self.probed(now, out);
             }
-            State::Resting(until) if now >= *until => self.probe((self.look)(), now, out),
-            State::Resting(until) => out.push(Action::Wake(*until)),
+            State::Resting(Some(until)) if now >= *until => match (self.look)() {
+                Ok(candidates) => self.probe(candidates, now, out),
+                Err(fault) => self.leave_alone(fault, out),
+            },
+            State::Resting(until) => {
+                let until = *until;
+                self.rest(until, now, out);
+            }
             State::Closed { .. } => {}
+        }
+    }
+
+    fn farewell(&mut self) -> Option<CommandBytes> {
+        match (&self.state, &mut self.known) {
+            (State::Probing(probe), _) => probe.farewell(),
+            (State::Driving, Some((_, driver))) => driver.farewell(),
+            _ => self.farewell.take(),
         }
     }
 
@@ -253,6 +306,7 @@ fn joined(before: Counters, now: Counters) -> Counters {
         bad_checksums: before.bad_checksums + now.bad_checksums,
         short_frames: before.short_frames + now.short_frames,
         partial_frames: before.partial_frames + now.partial_frames,
+        truncated: before.truncated + now.truncated,
         restarts: before.restarts + now.restarts,
         deaf: now.deaf,
         last_heard: before.last_heard.max(now.last_heard),

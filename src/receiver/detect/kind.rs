@@ -1,6 +1,6 @@
 //! Which kinds of receivers can be found out, and what USB numbers and names say about them.
 
-use crate::receiver::Info;
+use crate::receiver::{Info, amber, cul, im871a, iu891a, rc1180};
 
 /// A kind of receiver that shows itself when asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
@@ -26,13 +26,7 @@ impl Kind {
 
     /// The kind that says this of itself.
     pub fn of(info: &Info) -> Option<Self> {
-        let named = Self::ALL.into_iter().find(|kind| info.model == kind.name());
-        // The others of two families have names of their own.
-        named.or(match info.model.get(..3)? {
-            "AMB" => Some(Self::Amb8465),
-            "iU8" | "iM8" => Some(Self::Iu891a),
-            _ => None,
-        })
+        Self::ALL.into_iter().find(|kind| kind.models().contains(&info.model))
     }
 
     /// Its word in the configuration.
@@ -49,13 +43,18 @@ impl Kind {
 
     /// Its name on the box.
     pub fn name(self) -> &'static str {
+        self.models().first().copied().unwrap_or_default()
+    }
+
+    /// Whatever its driver may say that it is.
+    fn models(self) -> Vec<&'static str> {
         match self {
-            Self::Im871a => "iM871A",
-            Self::Iu891a => "iU891A-XL",
-            Self::Amb8465 => "AMB8465",
-            Self::Amb3665 => "AMB3665",
-            Self::Cul => "CUL",
-            Self::Rc1180 => "RC1180",
+            Self::Im871a => vec![im871a::MODEL],
+            Self::Iu891a => iu891a::MODELS.into_iter().map(|(_, model)| model).collect(),
+            Self::Amb8465 => vec![amber::MODEL_868],
+            Self::Amb3665 => vec![amber::MODEL_169],
+            Self::Cul => vec![cul::MODEL],
+            Self::Rc1180 => vec![rc1180::MODEL],
         }
     }
 }

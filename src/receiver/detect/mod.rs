@@ -82,7 +82,7 @@ pub enum What {
     Failed(Fault),
 }
 
-/// Looks at all serial ports, or those that are wished for, and asks them if that is wished. Less than five seconds a port;
+/// Looks at all serial ports, or those that are wished for, and asks them if that is wished. Less than five seconds a port, six where telegrams keep coming;
 /// each is told of as soon as it is done.
 ///
 /// # Errors
@@ -94,7 +94,9 @@ pub async fn detect(
 ) -> std::io::Result<Vec<Detected>> {
     let ports = system.ports()?;
     let mut detected = Vec::new();
-    for port in ports {
+    let unlisted = wishes.only.iter().filter(|path| !ports.iter().any(|port| port.is_at(path)));
+    let unlisted: Vec<Port> = unlisted.filter_map(|path| system.named(path)).collect();
+    for port in ports.into_iter().chain(unlisted) {
         let named = wishes.only.iter().any(|path| port.is_at(path));
         if !wishes.only.is_empty() && !named {
             continue;
@@ -108,14 +110,25 @@ pub async fn detect(
 }
 
 /// What may be at this path: the kinds that USB numbers and names say, else all.
-pub fn candidates_at(system: &System, path: &Path) -> Candidates {
-    let usb = system.port_at(path).and_then(|port| port.usb);
-    let kinds = match usb.as_ref().map(Usb::guess) {
+///
+/// # Errors
+/// Why nothing is to be asked there.
+pub fn candidates_at(system: &System, path: &Path, exempt: &[Exempt]) -> Result<Candidates, Fault> {
+    let Some(port) = system.named(path) else {
+        // Nothing is there, or nothing that can be opened: that is told when it is tried.
+        return Ok(Candidates { kinds: Kind::ALL.to_vec(), device: None });
+    };
+    if exempt.iter().any(|exempt| exempt.covers(&port)) {
+        return Err(Fault::Exempt);
+    }
+    let kinds = match port.usb.as_ref().map(Usb::guess) {
         Some(Guess::Surely(kind)) => vec![kind],
         Some(Guess::Perhaps(kinds)) => kinds,
-        Some(Guess::OnlyTalks | Guess::Foreign | Guess::Unknown) | None => Kind::ALL.to_vec(),
+        Some(Guess::OnlyTalks) => return Err(Fault::OnlyTalks),
+        Some(Guess::Foreign) => return Err(Fault::Foreign),
+        Some(Guess::Unknown) | None => Kind::ALL.to_vec(),
     };
-    Candidates { kinds, device: usb.filter(Usb::has_own_serial) }
+    Ok(Candidates { kinds, device: port.usb.filter(Usb::has_own_serial) })
 }
 
 async fn look(system: &System, port: &Port, wishes: &Wishes, named: bool) -> What {
@@ -128,7 +141,8 @@ async fn look(system: &System, port: &Port, wishes: &Wishes, named: bool) -> Wha
     let (kinds, unasked) = match guess {
         Some(Guess::Surely(kind)) => (vec![kind], What::Perhaps(vec![kind])),
         Some(Guess::Perhaps(kinds)) => (kinds.clone(), What::Perhaps(kinds)),
-        Some(Guess::OnlyTalks) => return What::OnlyTalks,
+        Some(Guess::OnlyTalks) if !named => return What::OnlyTalks,
+        Some(Guess::OnlyTalks) => (Kind::ALL.to_vec(), What::OnlyTalks),
         Some(Guess::Foreign) if !named => return What::Foreign,
         Some(Guess::Foreign) => (Kind::ALL.to_vec(), What::Foreign),
         Some(Guess::Unknown) if !unknown => return What::Unknown,
@@ -144,6 +158,8 @@ async fn look(system: &System, port: &Port, wishes: &Wishes, named: bool) -> Wha
     }
     match ask::converse(&port.device, Probe::new(&kinds).patient(wishes.patience)).await {
         Ok(Some(found)) => What::Found(found),
+        // That is what it was expected to be.
+        Ok(None) if unasked == What::OnlyTalks => unasked,
         Ok(None) => What::Silent,
         Err(Fault::Busy { .. }) => What::Busy(system.holder(&port.device)),
         Err(Fault::NoPermission { .. }) => What::NoPermission(system.group(&port.device)),

@@ -2,6 +2,10 @@
 //!
 //! They are asked in an order that is safe (see [`Sign::ALL`]), each at the speeds at which it may be answered. A round of all
 //! questions takes less than five seconds; where few are in question, they are asked several times in that time.
+//!
+//! An answer may stand in a queue behind telegrams. So as long as something comes, it is waited for, up to about a second at
+//! the delivered speed of an Amber; and where the line did not pause at all meanwhile, nothing else is said at that speed: an
+//! Amber may be at the other end that has had no time to answer, and would transmit it.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +13,7 @@ use super::{
     Kind,
     sign::{Seen, Sign},
 };
-use crate::receiver::{Action, Info};
+use crate::receiver::{Action, CommandBytes, Info};
 
 /// After the speed was changed: until the line is quiet, and the dongle at its other end, too.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -18,6 +22,10 @@ const DRAIN: Duration = Duration::from_millis(50);
 /// All rounds together.
 const MOST: Duration = Duration::from_millis(4_900);
 const MOST_ROUNDS: u32 = 4;
+/// How much longer answers are waited for in all because something else comes.
+const TRAFFIC: Duration = Duration::from_millis(600);
+/// In a pause so long, an Amber answers.
+const PAUSE: Duration = Duration::from_millis(60);
 /// No answer is so long. Of more, the end counts.
 const KEPT: usize = 1024;
 
@@ -43,6 +51,14 @@ pub struct Probe {
     /// When something was sent last.
     spoken: Option<Instant>,
     input: Vec<u8>,
+    /// When it was asked, or something came after that.
+    heard: Option<Instant>,
+    /// The line has been quiet for a while since it was asked.
+    paused: bool,
+    /// What is left of [`TRAFFIC`].
+    traffic: Duration,
+    /// Speeds at which somebody talked without end while an Amber was asked.
+    talking: Vec<u32>,
     found: Option<Found>,
     /// How many times longer than real devices need.
     patience: u32,
@@ -60,8 +76,8 @@ struct Attempt {
 enum Stage {
     /// A quiet line at the right speed.
     Settling(Instant),
-    /// An answer, to the second question if `second`.
-    Asked { until: Instant, second: bool },
+    /// An answer, to the second question if `second`; `usual` is what it takes at most on a quiet line.
+    Asked { usual: Instant, until: Instant, second: bool },
     /// The end of what was said.
     Leaving(Instant),
     /// Nothing: it is over.
@@ -89,6 +105,10 @@ impl Probe {
             baud,
             spoken: None,
             input: Vec::new(),
+            heard: None,
+            paused: false,
+            traffic: TRAFFIC,
+            talking: Vec::new(),
             found: None,
             patience: 1,
         }
@@ -97,7 +117,8 @@ impl Probe {
     /// The same for virtual receivers on machines that have other things to do.
     #[must_use]
     pub fn patient(self, times: u32) -> Self {
-        Self { patience: times.max(1), ..self }
+        let patience = times.max(1);
+        Self { patience, traffic: TRAFFIC * patience, ..self }
     }
 
     /// The speed that the line is to have now, in baud. It changes only while nothing is on its way.
@@ -112,7 +133,10 @@ impl Probe {
 
     /// Bytes from the port.
     pub fn bytes(&mut self, now: Instant, input: &[u8], out: &mut Vec<Action>) {
-        let (Some(attempt), Stage::Asked { second, .. }) = (self.now, self.stage) else { return };
+        let (Some(attempt), Stage::Asked { usual, until, second }) = (self.now, self.stage) else { return };
+        self.look_for_pause(now);
+        let until = until.max((now + attempt.wait * self.patience).min(usual + self.traffic));
+        self.stage = Stage::Asked { usual, until, second };
         self.input.extend_from_slice(input);
         let surplus = self.input.len().saturating_sub(KEPT);
         self.input.drain(..surplus);
@@ -122,7 +146,8 @@ impl Probe {
                 self.input.clear();
                 self.spoken = Some(now);
                 out.push(Action::Write(command));
-                self.wait(Stage::Asked { until: now + Sign::SECOND * self.patience, second: true }, out);
+                self.use_up_traffic(now);
+                self.listen(now, now + Sign::SECOND * self.patience, true, out);
             }
             Seen::Is(kind, info) => {
                 self.found = Some(Found { kind, baud: self.baud, info });
@@ -138,12 +163,18 @@ impl Probe {
                 self.input.clear();
                 self.spoken = Some(now);
                 out.push(Action::Write(attempt.sign.question()));
-                let until = now + attempt.wait * self.patience;
-                self.wait(Stage::Asked { until, second: false }, out);
+                self.listen(now, now + attempt.wait * self.patience, false, out);
             }
-            (Stage::Asked { until, .. }, Some(attempt)) if now >= until => self.leave(now, attempt, out),
+            (Stage::Asked { until, .. }, Some(attempt)) if now >= until => {
+                self.look_for_pause(now);
+                if attempt.sign == Sign::Amber && !self.paused {
+                    self.talking.push(attempt.baud);
+                }
+                self.leave(now, attempt, out);
+            }
             (Stage::Leaving(until), _) if now >= until => self.next(now, out),
-            _ => {}
+            // Too early, perhaps because it is to wait longer than it was when the time was asked for.
+            (stage, _) => self.wait(stage, out),
         }
     }
 
@@ -152,7 +183,31 @@ impl Probe {
         matches!(self.stage, Stage::Over).then_some(self.found)
     }
 
+    /// What is to be said if nothing more is asked.
+    pub fn farewell(&self) -> Option<CommandBytes> {
+        let asked = matches!(self.stage, Stage::Asked { .. });
+        self.now.filter(|_| asked).and_then(|attempt| attempt.sign.farewell())
+    }
+
+    fn listen(&mut self, now: Instant, until: Instant, second: bool, out: &mut Vec<Action>) {
+        (self.heard, self.paused) = (None, false);
+        self.look_for_pause(now);
+        self.wait(Stage::Asked { usual: until, until, second }, out);
+    }
+
+    fn look_for_pause(&mut self, now: Instant) {
+        let since = self.heard.replace(now);
+        self.paused |= since.is_some_and(|since| now >= since + PAUSE * self.patience);
+    }
+
+    fn use_up_traffic(&mut self, now: Instant) {
+        if let Stage::Asked { usual, .. } = self.stage {
+            self.traffic = self.traffic.saturating_sub(now.saturating_duration_since(usual));
+        }
+    }
+
     fn leave(&mut self, now: Instant, attempt: Attempt, out: &mut Vec<Action>) {
+        self.use_up_traffic(now);
         match attempt.sign.farewell() {
             Some(farewell) => {
                 self.spoken = Some(now);
@@ -165,7 +220,10 @@ impl Probe {
 
     /// The next question, unless somebody has answered or there is none.
     fn next(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.now = self.attempts.pop().filter(|_| self.found.is_none());
+        let Self { attempts, talking, .. } = self;
+        let may_be_said = |attempt: &Attempt| attempt.sign == Sign::Amber || !talking.contains(&attempt.baud);
+        let next = std::iter::from_fn(|| attempts.pop()).find(may_be_said);
+        self.now = next.filter(|_| self.found.is_none());
         let Some(attempt) = self.now else {
             self.stage = Stage::Over;
             return;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{super::CommandBytes, Kind};
-use crate::receiver::{Firmware, Info, im871a, iu891a};
+use crate::receiver::{Info, amber, cul, im871a, iu891a, rc1180};
 
 /// A family of receivers that answer the same question.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,17 +55,13 @@ impl Sign {
     }
 
     pub(super) fn question(self) -> CommandBytes {
-        let bytes: &[u8] = match self {
-            // Read the memory.
-            Self::Amber => &[0xFF, 0x0A, 0x02, 0x00, 0x80, 0x77],
-            Self::Im871a => return im871a::who_is_it(),
-            // Enter configuration.
-            Self::Rc1180 => &[0x00],
-            // A line end first: for what earlier questions left unfinished.
-            Self::Cul => b"\r\nV\r\n",
-            Self::Iu891a => return iu891a::who_is_it(),
-        };
-        bytes.iter().copied().collect()
+        match self {
+            Self::Amber => amber::who_is_it(),
+            Self::Im871a => im871a::who_is_it(),
+            Self::Rc1180 => rc1180::who_is_it(),
+            Self::Cul => cul::who_is_it(),
+            Self::Iu891a => iu891a::who_is_it(),
+        }
     }
 
     /// How long the answer to a second question takes at most.
@@ -73,8 +69,7 @@ impl Sign {
 
     /// What is to be said in the end, whether it is there or not.
     pub(super) fn farewell(self) -> Option<CommandBytes> {
-        // Leave configuration: in it, an RC1180 is deaf.
-        (self == Self::Rc1180).then(|| CommandBytes::from_iter([b'X']))
+        (self == Self::Rc1180).then(rc1180::farewell)
     }
 
     /// For how long nothing may have been sent before. What is no command to an RC1180 is the beginning of a telegram that
@@ -85,57 +80,17 @@ impl Sign {
 
     /// What the bytes mean that came since the question; `second` if it was the second.
     pub(super) fn look(self, bytes: &[u8], second: bool) -> Seen {
-        let is = |kind: Kind| move |info: Info| Seen::Is(kind, info);
-        let seen = match self {
-            Self::Amber => amber(bytes).map(|(kind, info)| Seen::Is(kind, info)),
-            Self::Im871a => im871a::who(bytes).map(is(Kind::Im871a)),
-            Self::Rc1180 if second => rc1180(bytes).map(is(Kind::Rc1180)),
-            Self::Rc1180 => {
-                // The prompt. The memory is asked for then.
-                bytes.ends_with(b">").then(|| Seen::Ask(CommandBytes::from_iter([b'0'])))
-            }
-            Self::Cul => cul(bytes).map(is(Kind::Cul)),
-            Self::Iu891a => iu891a::who(bytes).map(is(Kind::Iu891a)),
+        let info = match self {
+            Self::Amber => amber::who(bytes),
+            Self::Im871a => im871a::who(bytes),
+            Self::Rc1180 if second => rc1180::who(bytes),
+            Self::Rc1180 if rc1180::prompts(bytes) => return Seen::Ask(rc1180::tell_all()),
+            Self::Rc1180 => None,
+            Self::Cul => cul::who(bytes),
+            Self::Iu891a => iu891a::who(bytes),
         };
-        seen.unwrap_or(Seen::Nothing)
+        info.and_then(|info| Some(Seen::Is(Kind::of(&info)?, info))).unwrap_or(Seen::Nothing)
     }
-}
-
-/// `FF 8A n`, address 0, count, as many bytes, and the XOR of all. How much memory there is tells 868 from 169 MHz.
-fn amber(bytes: &[u8]) -> Option<(Kind, Info)> {
-    let answer = |start: usize| {
-        let rest = bytes.get(start..)?;
-        let &[0xFF, 0x8A, length, 0, count] = rest.first_chunk()? else { return None };
-        let (frame, after) = rest.split_at_checked(usize::from(length) + 3)?;
-        let xor = frame.iter().fold(0, |xor, byte| xor ^ byte);
-        (count.checked_add(2) == Some(length) && after.first() == Some(&xor)).then_some(count)
-    };
-    let count = (0..bytes.len()).find_map(answer)?;
-    let kind = if count < 0x80 { Kind::Amb8465 } else { Kind::Amb3665 };
-    Some((kind, Info { model: kind.name(), firmware: None, serial: None }))
-}
-
-/// 256 bytes of memory and the prompt. The part number stands at 61.
-fn rc1180(bytes: &[u8]) -> Option<Info> {
-    let (memory, b">") = bytes.split_first_chunk::<256>()? else { return None };
-    let part: String = memory
-        .iter()
-        .skip(0x61)
-        .take_while(|byte| byte.is_ascii_graphic())
-        .map(|&byte| char::from(byte))
-        .collect();
-    let firmware = (!part.is_empty()).then(|| Firmware::new(part));
-    Some(Info { model: Kind::Rc1180.name(), firmware, serial: None })
-}
-
-/// A line such as `V 1.67 nanoCUL868`.
-fn cul(bytes: &[u8]) -> Option<Info> {
-    let (lines, _unfinished) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'\n')?);
-    let version = lines.split(|&byte| byte == b'\n').map(|line| line.trim_ascii()).find(|line| {
-        line.starts_with(b"V ") && line.to_ascii_uppercase().windows(3).any(|part| part == b"CUL")
-    })?;
-    let firmware = Firmware::new(String::from_utf8_lossy(version));
-    Some(Info { model: Kind::Cul.name(), firmware: Some(firmware), serial: None })
 }
 
 #[cfg(test)]
@@ -175,11 +130,12 @@ mod tests {
         assert_eq!(Sign::Rc1180.look(b"?>", false), Seen::Ask(CommandBytes::from_iter([b'0'])));
         assert_eq!(Sign::Rc1180.look(b"> ", false), Seen::Nothing);
         let mut dump = vec![0; 256];
+        dump[0x1B..0x1F].copy_from_slice(&[0x78, 0x56, 0x34, 0x12]);
         dump[0x61..0x71].copy_from_slice(b"RC1180-MBUS3,3.0");
         dump.push(b'>');
         assert_eq!(
             is(Sign::Rc1180, &dump, true),
-            Some((Kind::Rc1180, "RC1180, firmware RC1180-MBUS3,3.0".to_owned()))
+            Some((Kind::Rc1180, "RC1180-MBUS3 12345678, firmware RC1180-MBUS3,3.0".to_owned()))
         );
         assert_eq!(is(Sign::Rc1180, &dump[1..], true), None);
         assert_eq!(is(Sign::Rc1180, &[&dump[..], b"x"].concat(), true), None);

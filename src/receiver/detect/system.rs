@@ -6,11 +6,14 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use super::Usb;
+
+/// Major device numbers of the ends of pseudo-terminals that programs open.
+const PSEUDO_TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
 
 /// Where the operating system tells of itself.
 #[derive(Clone, Debug)]
@@ -95,6 +98,18 @@ impl System {
             .find(|port| fs::canonicalize(&port.device).is_ok_and(|own| own == device))
     }
 
+    /// The port a path leads to; also one without hardware, such as a pseudo-terminal, which [`ports`](Self::ports) leaves out.
+    pub fn named(&self, path: &Path) -> Option<Port> {
+        self.port_at(path).or_else(|| {
+            let device = fs::canonicalize(path).ok()?;
+            let metadata = fs::metadata(&device).ok().filter(|found| found.file_type().is_char_device())?;
+            let terminal = PSEUDO_TERMINALS.contains(&rustix::fs::major(metadata.rdev()))
+                || self.sys.join("class/tty").join(device.file_name()?).exists();
+            let path = path.to_owned();
+            terminal.then_some(Port { device, by_id: None, by_path: None, usb: None, path })
+        })
+    }
+
     /// Which processes have this port open, as far as this user may know.
     pub fn holder(&self, device: &Path) -> Option<Holder> {
         let device = fs::canonicalize(device).ok()?;
@@ -109,7 +124,7 @@ impl System {
             let Some(pid) = pid.filter(|pid| *pid != own) else { continue };
             if holds(&process.path()).is_some() {
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                return Some(Holder { pid, name: name.trim().to_owned() });
+                return Some(Holder { pid, name: printable(&name) });
             }
         }
         None
@@ -152,8 +167,7 @@ impl System {
             hardware.ancestors().take_while(of_the_system).find(|folder| folder.join("idVendor").exists())?;
         let text = |name: &str| {
             let text = fs::read_to_string(device.join(name)).ok()?;
-            // Whatever a device calls itself, a terminal shows it.
-            let text: String = text.trim().chars().filter(|letter| !letter.is_control()).take(80).collect();
+            let text = printable(&text);
             (!text.is_empty()).then_some(text)
         };
         let number = |name: &str| u16::from_str_radix(&text(name)?, 16).ok();
@@ -191,6 +205,11 @@ impl Port {
         let best = by_id.filter(|_| own).or(self.by_path.as_ref()).or_else(|| by_id.filter(|_| !clash));
         best.unwrap_or(&self.device).clone()
     }
+}
+
+/// Whatever a device or a process calls itself, a terminal shows it.
+fn printable(text: &str) -> String {
+    text.trim().chars().filter(|letter| !letter.is_control()).take(80).collect()
 }
 
 /// Whether two USB devices would get the same name by id.

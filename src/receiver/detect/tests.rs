@@ -124,7 +124,8 @@ async fn a_port_that_nobody_answers_at_is_silent_and_one_in_use_is_not_disturbed
     // Where it can be told, it is.
     let process = bench.fake.at("proc/512");
     fs::create_dir_all(process.join("fd")).unwrap();
-    fs::write(process.join("comm"), "vesigate\n").unwrap();
+    // A process calls itself what it likes.
+    fs::write(process.join("comm"), "vesi\x1bgate\n").unwrap();
     std::os::unix::fs::symlink(&held.1, process.join("fd/7")).unwrap();
     let holder = Holder { pid: 512, name: "vesigate".to_owned() };
     assert_eq!(bench.detect(Wishes::default()).await[1], What::Busy(Some(holder)));
@@ -136,4 +137,58 @@ async fn what_is_no_serial_port_after_all_fails_with_a_reason() {
     bench.fake.plug_in("ttyUSB0", "1-9", "10c4:ea60", ["Silicon Labs", "CP2102", "A1"]);
     let found = bench.detect(asking()).await;
     assert!(matches!(&found[..], [What::Failed(Fault::NotASerialPort { .. })]), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_only_talks_is_asked_if_it_is_named() {
+    let mut bench = Bench::new();
+    bench.plug_in("ttyUSB0", "067b:2303", ["Prolific", "WMB13U", "A1"], Twin::Im871a);
+    assert_eq!(bench.detect(asking()).await, [What::OnlyTalks]);
+    let named = Wishes { only: vec![bench.fake.at("dev/ttyUSB0")], ..asking() };
+    let found = bench.detect(named.clone()).await;
+    assert_eq!(found.iter().map(kind).collect::<Vec<_>>(), [Some(Kind::Im871a)]);
+    // A pseudo-terminal that was closed is replaced; only then is it there to be asked again.
+    bench.dongles[0].state().wait_for(|state| !state.listening).await.unwrap();
+    bench.dongles[0].mute(true).await;
+    assert_eq!(bench.detect(named).await, [What::OnlyTalks]);
+}
+
+#[tokio::test]
+async fn a_pseudo_terminal_behind_a_link_is_asked_if_it_is_named() {
+    let mut bench = Bench::new();
+    let link = bench.fake.at("dongle");
+    bench.dongles.push(Plugged::plug_in(&link, Twin::Iu891a.dongle()).unwrap());
+    assert_eq!(bench.detect(asking()).await, []);
+    let named = Wishes { only: vec![link.clone()], ..asking() };
+    let found = bench.detect(named.clone()).await;
+    assert_eq!(found.iter().map(kind).collect::<Vec<_>>(), [Some(Kind::Iu891a)]);
+    bench.dongles[0].state().wait_for(|state| !state.listening).await.unwrap();
+    let exempt = Wishes { exempt: vec![Exempt::Path(link)], ..named };
+    assert_eq!(bench.detect(exempt).await, [What::Exempt]);
+    let nothing = Wishes { only: vec!["/dev/null".into(), bench.fake.at("none")], ..asking() };
+    assert_eq!(bench.detect(nothing).await, []);
+}
+
+#[test]
+fn a_receiver_to_be_found_out_is_not_sought_where_nothing_is_to_be_asked() {
+    let fake = Fake::new();
+    for (at, (id, product)) in
+        [("0403:6001", "FT232R"), ("10c4:ea60", "Sonoff Zigbee 3.0"), ("067b:2303", "WMB13U")]
+            .into_iter()
+            .enumerate()
+    {
+        let name = format!("ttyUSB{at}");
+        fake.plug_in(&name, &format!("1-{at}"), id, ["Maker", product, "A1"]);
+    }
+    let at =
+        |port: &str, exempt: &[Exempt]| candidates_at(&fake.system(), &fake.at("dev").join(port), exempt);
+    assert_eq!(at("ttyUSB0", &[]).unwrap().kinds.len(), 5);
+    assert_eq!(at("ttyUSB1", &[]), Err(Fault::Foreign));
+    assert_eq!(at("ttyUSB2", &[]), Err(Fault::OnlyTalks));
+    let link = fake.at("link");
+    std::os::unix::fs::symlink(fake.at("dev/ttyUSB0"), &link).unwrap();
+    for exempt in [Exempt::Path(link), Exempt::Usb(0x0403, 0x6001)] {
+        assert_eq!(at("ttyUSB0", &[exempt]), Err(Fault::Exempt));
+    }
+    assert_eq!(at("ttyUSB9", &[]).unwrap().kinds.len(), Kind::ALL.len(), "nothing is there yet");
 }

@@ -187,6 +187,23 @@ fn short_frames_are_counted_and_not_handed_on() {
     assert_eq!((driver.counters().short_frames, driver.counters().frames), (1, 0));
 }
 
+#[test]
+fn a_reboot_into_settings_that_still_hear_something_is_noticed_within_the_hour() {
+    let mut world = live(Listen::C1AndT1, Device::default().left_listening_in(3));
+    world.telegrams(MINUTE, HOUR);
+    world.device.reboot();
+    let t1 = |world: &mut World| {
+        world.pass(10 * SECOND);
+        let frame = world.device.hear(Mode::T1, &TELEGRAM, -80, BAUD).unwrap().unwrap();
+        world.bytes(&frame);
+    };
+    for _ in 0..361 {
+        t1(&mut world);
+    }
+    assert_eq!((world.device.link_mode(), world.driver.counters().restarts), (0x0A, 1));
+    assert!(world.reopened.is_empty());
+}
+
 proptest! {
     #[test]
     fn any_frames_whose_checksum_is_right(bytes in vec(any::<u8>(), 0..1000)) {

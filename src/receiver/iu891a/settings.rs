@@ -33,6 +33,7 @@ pub(super) struct Settings {
     link_mode: u8,
     only_listed: bool,
     report_received: bool,
+    recalibrate: bool,
 }
 
 impl Settings {
@@ -44,7 +45,7 @@ impl Settings {
             Listen::C1FormatA | Listen::C1FormatB => 5,
             Listen::C1AndT1 => 3,
         };
-        Self { link_mode, only_listed: false, report_received: true }
+        Self { link_mode, only_listed: false, report_received: true, recalibrate: true }
     }
 
     /// The request that sets them, in RAM only: the dongle's flash memory is the owner's and wears out.
@@ -53,7 +54,7 @@ impl Settings {
             (ONLY_LISTED, self.only_listed),
             (REPORT_RECEIVED, self.report_received),
             (REPORT_SENT, true),
-            (RECALIBRATE, true),
+            (RECALIBRATE, self.recalibrate),
         ];
         let options = options.into_iter().filter(|(_, set)| *set).fold(0, |all, (option, _)| all | option);
         let [options, more_options] = u16::to_le_bytes(options);
@@ -73,6 +74,7 @@ impl Settings {
             link_mode,
             only_listed: options & ONLY_LISTED != 0,
             report_received: options & REPORT_RECEIVED != 0,
+            recalibrate: options & RECALIBRATE != 0,
         })
     }
 }
@@ -104,8 +106,8 @@ mod tests {
     fn a_reply_reads_as_what_was_requested_whatever_else_it_holds() {
         let wanted = Settings::to_listen(Listen::T1);
         assert_eq!(Settings::parse(&[2, 0x0E, 0, 5, 0, 0x32, 0, 0xC0, 0x27, 9, 0]), Some(wanted));
-        assert_eq!(Settings::parse(&[2, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]), Some(wanted));
-        for unlike in [[3, 2], [2, 0], [2, 3]] {
+        assert_eq!(Settings::parse(&[2, 0x0A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]), Some(wanted));
+        for unlike in [[3, 0x0A], [2, 0x08], [2, 0x0B], [2, 0x02]] {
             let [mode, options] = unlike;
             assert_ne!(Settings::parse(&[mode, options, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Some(wanted));
         }

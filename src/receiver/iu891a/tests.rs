@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::receiver::{
     Action, Dongle as _, LinkMode, fuzzing,
-    simulation::{self, Kind, MINUTE, SECOND, TELEGRAM as HEARD, lives},
+    simulation::{self, HOUR, Kind, MINUTE, SECOND, TELEGRAM as HEARD, lives},
 };
 
 const KIND: Kind = Kind {
@@ -138,6 +138,23 @@ fn a_lost_answer_is_asked_for_again_and_three_lost_ones_reopen() {
     assert_eq!(silent.faults(), []);
     silent.pass(Duration::from_millis(1));
     assert_eq!(silent.faults(), [Fault::NoAnswer]);
+}
+
+#[test]
+fn a_reboot_into_settings_that_still_hear_something_is_noticed_within_the_hour() {
+    let mut world = live(Listen::C1AndT1, Device::default().left_reporting_in(2));
+    world.telegrams(MINUTE, HOUR);
+    world.device.reboot();
+    let t1 = |world: &mut World| {
+        world.pass(10 * SECOND);
+        let frame = world.device.hear(Mode::T1, &HEARD, -80, BAUD).unwrap().unwrap();
+        world.bytes(&frame);
+    };
+    for _ in 0..361 {
+        t1(&mut world);
+    }
+    assert_eq!((world.device.link_mode(), world.driver.counters().restarts), (3, 1));
+    assert!(world.reopened.is_empty());
 }
 
 proptest! {

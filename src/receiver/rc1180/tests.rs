@@ -32,6 +32,31 @@ fn heard(world: &mut World) {
     world.bytes(&frame);
 }
 
+#[test]
+fn whenever_the_port_is_closed_the_module_is_put_back_into_service() {
+    let (mut driver, mut module) = (Rc1180::new(Listen::C1AndT1, 19_200), Module::default());
+    let (now, mut out) = (Instant::now(), Vec::new());
+    assert_eq!(driver.farewell(), None);
+    driver.opened(now, &mut out);
+    let mut farewells = 0;
+    while let Some(action) = (!out.is_empty()).then(|| out.remove(0)) {
+        let Action::Write(command) = action else { continue };
+        let replies = module.input(&command, 19_200);
+        // As if the port were closed here.
+        let mut left = module.clone();
+        if let Some(farewell) = driver.farewell() {
+            farewells += 1;
+            left.input(&farewell, 19_200);
+        }
+        assert_eq!((left.is_in_configuration(), left.has_transmitted()), (false, false), "{command:02X?}");
+        replies.iter().for_each(|reply| driver.bytes(now, reply, &mut out));
+    }
+    assert_eq!((farewells, driver.farewell()), (4, None), "and in service nothing is said");
+    // Without any answer nobody knows what state it is in.
+    driver.tick(now + MINUTE, &mut out);
+    assert_eq!(driver.farewell().as_deref(), Some(&[0x00, b'X'][..]));
+}
+
 /// A driver and a module whose answers can get lost one by one.
 struct Bench {
     driver: Rc1180,

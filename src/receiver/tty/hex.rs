@@ -70,7 +70,7 @@ fn look(bytes: &[u8], all: bool) -> Found<Message> {
         Ends::Surely => whole(),
         Ends::Unknown => Found::Incomplete,
         Ends::Oddly => match digits.better_beginning(size, all) {
-            Some(at) => Found::Truncated { length: digits.place(at) },
+            Some(at) => Found::CutOff { length: digits.place(at) },
             None if !all || digits.len() < size => Found::Incomplete,
             None => whole(),
         },

@@ -25,7 +25,7 @@ fn may_be(kinds: &[Kind]) -> Candidates {
 }
 
 fn auto() -> Box<dyn Dongle> {
-    Box::new(Auto::new(Box::new(|| may_be(&Kind::ALL)), Box::new(make)))
+    Box::new(Auto::new(Box::new(|| Ok(may_be(&Kind::ALL))), Box::new(make)))
 }
 
 fn world(device: impl Virtual + 'static) -> World<Box<dyn Virtual>> {
@@ -39,7 +39,7 @@ mod known {
     use super::*;
 
     const LIFE: Life = Life {
-        driver: || Box::new(Auto::new(Box::new(|| may_be(&[Kind::Im871a])), Box::new(make))),
+        driver: || Box::new(Auto::new(Box::new(|| Ok(may_be(&[Kind::Im871a]))), Box::new(make))),
         device: || Box::new(im871a::Device::default()),
         asks: true,
         restart: Some(&[0xA5, 0x81, 0x07, 0x00, 0xF4, 0xDD]),
@@ -51,19 +51,20 @@ mod known {
 #[test]
 fn whoever_answers_is_driven_at_its_own_speed() {
     let fast = Amber::amb8465().fast();
-    for (device, model) in [
-        (Box::new(im871a::Device::default()) as Box<dyn Virtual>, "iM871A"),
-        (Box::new(iu891a::Device::default()), "iU891A-XL"),
-        (Box::new(Amber::amb8465()), "AMB8465"),
-        (Box::new(fast), "AMB8465"),
-        (Box::new(Cul::default()), "CUL"),
-        (Box::new(Rc1180::default()), "RC1180"),
+    for (device, kind) in [
+        (Box::new(im871a::Device::default()) as Box<dyn Virtual>, Kind::Im871a),
+        (Box::new(iu891a::Device::default()), Kind::Iu891a),
+        (Box::new(iu891a::Device::default().with_module_type(0x71)), Kind::Iu891a),
+        (Box::new(Amber::amb8465()), Kind::Amb8465),
+        (Box::new(fast), Kind::Amb8465),
+        (Box::new(Cul::default()), Kind::Cul),
+        (Box::new(Rc1180::default()), Kind::Rc1180),
     ] {
         let mut world = world(device);
-        assert!(world.ready[0].model.starts_with(&model[..3]), "{:?}", world.ready);
+        assert_eq!(Kind::of(&world.ready[0]), Some(kind), "what its driver says is its kind's word");
         world.telegram();
         world.pass(3 * SECOND);
-        assert_eq!((world.heard.len(), world.driver.counters().frames), (1, 1), "{model}");
+        assert_eq!((world.heard.len(), world.driver.counters().frames), (1, 1), "{kind:?}");
         assert!(!world.device.has_transmitted());
     }
 }
@@ -134,7 +135,7 @@ fn one_that_falls_silent_is_first_treated_as_its_kind_and_then_asked_who_it_is()
 fn what_usb_numbers_say_is_looked_at_at_each_opening() {
     let now = Arc::new(Mutex::new(may_be(&[Kind::Im871a])));
     let look = now.clone();
-    let auto = Auto::new(Box::new(move || look.lock().unwrap().clone()), Box::new(make));
+    let auto = Auto::new(Box::new(move || Ok(look.lock().unwrap().clone())), Box::new(make));
     let mut world = World::new(Box::new(auto), Box::new(im871a::Device::default()) as Box<dyn Virtual>);
     world.pass(SECOND);
     let said = world.written.len();
@@ -154,7 +155,7 @@ fn a_device_with_a_serial_number_of_its_own_is_asked_once_and_again_when_it_does
     let one = |serial: &str| Candidates { kinds: Kind::ALL.to_vec(), device: Some(usb(serial)) };
     let now = Arc::new(Mutex::new(one("A1")));
     let look = now.clone();
-    let auto = Auto::new(Box::new(move || look.lock().unwrap().clone()), Box::new(make));
+    let auto = Auto::new(Box::new(move || Ok(look.lock().unwrap().clone())), Box::new(make));
     let mut world = World::new(Box::new(auto), Box::new(Cul::default()) as Box<dyn Virtual>);
     world.pass(5 * SECOND);
     assert_eq!(world.ready.len(), 1);
@@ -172,4 +173,61 @@ fn a_device_with_a_serial_number_of_its_own_is_asked_once_and_again_when_it_does
     world.open();
     world.pass(5 * MINUTE);
     assert_eq!(world.ready.last().unwrap().model, "iM871A");
+}
+
+#[test]
+fn after_a_failed_opening_or_at_another_node_nobody_is_taken_for_who_was_there() {
+    let mut world = world(im871a::Device::default());
+    world.telegrams(SECOND, HOUR);
+    world.hears = false;
+    while world.reopened.is_empty() {
+        world.pass(SECOND / 2);
+    }
+    assert_eq!(world.faults(), [Fault::Deaf { minutes: 60 }]);
+    // While the port is closed, somebody puts another receiver there.
+    world.device = Box::new(Amber::amb8465().transparent());
+    world.driver.maybe_another();
+    world.pass(5 * SECOND);
+    assert!(!world.device.has_transmitted());
+    assert!(world.ready.last().unwrap().model.starts_with("AMB"));
+}
+
+#[test]
+fn that_nobody_answers_is_told_again_after_a_failed_opening() {
+    let mut world = World::new(auto(), Box::new(im871a::Device::default()) as Box<dyn Virtual>);
+    world.answers = false;
+    while world.reopened.is_empty() {
+        world.pass(SECOND / 2);
+    }
+    // Somebody else has it for a moment, and the status says so.
+    world.driver.maybe_another();
+    world.pass(20 * SECOND);
+    assert_eq!(world.faults(), [Fault::NobodyAnswers, Fault::NobodyAnswers]);
+}
+
+#[test]
+fn a_port_where_nobody_ever_answered_is_left_alone_until_another_device_is_there() {
+    let mut world = World::new(auto(), Box::new(im871a::Device::default()) as Box<dyn Virtual>);
+    world.answers = false;
+    world.pass(HOUR);
+    let said = world.written.len();
+    world.answers = true;
+    world.pass(24 * HOUR);
+    assert_eq!((world.written.len(), world.ready.len()), (said, 0));
+    world.driver.maybe_another();
+    world.open();
+    world.pass(5 * SECOND);
+    assert_eq!(world.ready.len(), 1);
+}
+
+#[test]
+fn what_is_not_to_be_asked_is_neither_asked_nor_opened() {
+    for fault in [Fault::Exempt, Fault::Foreign, Fault::OnlyTalks] {
+        let why = fault.clone();
+        let mut auto = Auto::new(Box::new(move || Err(why.clone())), Box::new(make));
+        assert_eq!(auto.may_open(), Err(fault.clone()));
+        let mut world = World::new(Box::new(auto), Box::new(im871a::Device::default()) as Box<dyn Virtual>);
+        world.pass(HOUR);
+        assert_eq!((world.written.len(), &world.faults()[0]), (0, &fault));
+    }
 }

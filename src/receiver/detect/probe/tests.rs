@@ -1,4 +1,9 @@
-use emulator::dongle::{Dongle as Virtual, Mode};
+use std::collections::VecDeque;
+
+use emulator::{
+    amber::Amber,
+    dongle::{Dongle as Virtual, Mode},
+};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -43,6 +48,49 @@ fn talk(kinds: &[Kind], device: &mut dyn Virtual, busy: bool) -> Talk {
             assert!(wake > now, "it waits for something");
             now = wake;
             probe.tick(now, &mut out);
+        }
+    }
+}
+
+/// The same over a line that takes its time for each byte, at the device's own `baud` if it has one, while the device hears a
+/// telegram each `gap`.
+fn talk_over_a_line(device: &mut dyn Virtual, baud: Option<u32>, telegram: &[u8], gap: Duration) -> Talk {
+    let (start, mut probe, mut out) = (Instant::now(), Probe::new(&Kind::ALL), Vec::new());
+    let (mut now, mut wake, mut next_telegram, mut line_is_free) = (start, start, start, start);
+    let (mut line, mut said) = (VecDeque::new(), Vec::new());
+    probe.begin(now, &mut out);
+    loop {
+        let (speed, mut frames) = (probe.baud(), Vec::new());
+        if now >= next_telegram {
+            next_telegram += gap;
+            frames.extend(device.hear(Mode::T1, telegram, -70, speed).unwrap());
+        }
+        for action in out.drain(..) {
+            match action {
+                Action::Write(command) => {
+                    said.push((speed, command.to_vec()));
+                    frames.extend(device.input(&command, speed));
+                }
+                Action::Wake(at) => wake = at,
+                _ => panic!("a probe only asks"),
+            }
+        }
+        if let Some(found) = probe.outcome() {
+            return Talk { said, took: now - start, found };
+        }
+        for byte in frames.concat() {
+            line_is_free = line_is_free.max(now) + Duration::from_secs(10) / baud.unwrap_or(speed);
+            line.push_back((line_is_free, byte));
+        }
+        let comes = line.front().map_or(next_telegram, |(at, _)| next_telegram.min(*at));
+        now = now.max(wake.min(comes));
+        match line.front() {
+            Some(&(at, byte)) if at <= now => {
+                line.pop_front();
+                probe.bytes(now, &[byte], &mut out);
+            }
+            _ if wake <= now => probe.tick(now, &mut out),
+            _ => {}
         }
     }
 }
@@ -102,10 +150,10 @@ fn every_virtual_receiver_is_found_among_all_kinds_and_none_is_made_to_transmit(
 #[test]
 fn a_transparent_amber_is_never_made_to_transmit_at_any_speed_it_may_have() {
     for amber in [
-        emulator::amber::Amber::amb8465().as_delivered(),
-        emulator::amber::Amber::amb8465().transparent(),
-        emulator::amber::Amber::amb3665(),
-        emulator::amber::Amber::amb8465().fast(),
+        Amber::amb8465().as_delivered(),
+        Amber::amb8465().transparent(),
+        Amber::amb3665(),
+        Amber::amb8465().fast(),
     ] {
         let mut amber = amber;
         let talk = talk(&Kind::ALL, &mut amber, false);
@@ -113,6 +161,61 @@ fn a_transparent_amber_is_never_made_to_transmit_at_any_speed_it_may_have() {
         assert!(!amber.has_transmitted());
         assert_eq!(talk.said.iter().filter(|(_, said)| said[0] != 0xFF).count(), 0);
     }
+}
+
+#[test]
+fn an_amber_whose_answer_waits_behind_telegrams_is_found_and_transmits_nothing() {
+    let mut telegram = [0x44; 201];
+    telegram[0] = 200;
+    for (amber, baud, gap) in [
+        (Amber::amb8465().transparent(), 9_600, 250),
+        (Amber::amb8465().transparent(), 9_600, 400),
+        (Amber::amb8465(), 9_600, 250),
+        (Amber::amb8465().transparent().fast(), 115_200, 25),
+    ] {
+        let (mut amber, gap) = (amber, Duration::from_millis(gap));
+        let talk = talk_over_a_line(&mut amber, Some(baud), &telegram, gap);
+        assert_eq!(talk.found.map(|found| found.kind), Some(Kind::Amb8465), "{gap:?} {:?}", talk.said);
+        assert!(!amber.has_transmitted());
+    }
+}
+
+#[test]
+fn a_receiver_that_hears_many_meters_is_found() {
+    for (name, baud) in [("im871a", 57_600), ("cul", 38_400), ("rc1180", 19_200), ("iu891a", 115_200)] {
+        let mut device = device(name);
+        let talk = talk_over_a_line(&mut *device, Some(baud), &TELEGRAM, Duration::from_millis(100));
+        assert_eq!(talk.found.map(|found| found.kind.word()), Some(name), "{:?}", talk.said);
+        assert!(talk.took < Duration::from_secs(6), "{name} took {:?}", talk.took);
+    }
+}
+
+#[test]
+fn where_somebody_talks_without_end_nothing_but_the_question_for_an_amber_is_said() {
+    #[derive(Debug)]
+    struct Talker;
+    impl Virtual for Talker {
+        fn input(&mut self, _: &[u8], _: u32) -> Vec<Vec<u8>> {
+            Vec::new()
+        }
+        fn hear(
+            &mut self,
+            _: Mode,
+            _: &[u8],
+            _: i16,
+            speed: u32,
+        ) -> Result<Option<Vec<u8>>, emulator::dongle::NotATelegram> {
+            Ok(Some(vec![0x55; usize::try_from(speed / 100).unwrap()]))
+        }
+        fn reboot(&mut self) {}
+        fn listens_for(&self, _: Mode) -> bool {
+            true
+        }
+        fn spoil(&self, _: emulator::dongle::Spoil, _: &mut Vec<u8>) {}
+    }
+    let talk = talk_over_a_line(&mut Talker, None, &TELEGRAM, Duration::from_millis(100));
+    assert!(talk.said.iter().all(|(_, said)| said[0] == 0xFF), "{:?}", talk.said);
+    assert!(talk.found.is_none() && talk.took < Duration::from_secs(5), "{:?}", talk.took);
 }
 
 #[test]

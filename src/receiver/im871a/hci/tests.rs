@@ -139,7 +139,7 @@ fn a_bad_checksum_costs_that_frame_only() {
     let (mut line, ping) = (Line::new(), hex("A5 81 02 00 4C A3"));
     let bytes = [hex("A5 81 02 00 4C A2"), ping].concat();
     assert_eq!(push(&mut line, Instant::now(), &bytes).len(), 1);
-    assert_eq!(line.noise(), Noise { garbage_bytes: 6, bad_checksums: 1, partial_frames: 0 });
+    assert_eq!(line.noise(), Noise { garbage_bytes: 6, bad_checksums: 1, partial_frames: 0, truncated: 0 });
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_frame_that_stays_unfinished_is_given_up_and_frees_those_behind_its_beginnin
     assert_eq!(due, start + LONGEST_PAUSE);
     assert_eq!(give_up(&mut line, due - Duration::from_millis(1)), []);
     assert_eq!(give_up(&mut line, due).len(), 2);
-    assert_eq!(line.noise(), Noise { garbage_bytes: 4, bad_checksums: 0, partial_frames: 1 });
+    assert_eq!(line.noise(), Noise { garbage_bytes: 4, bad_checksums: 0, partial_frames: 1, truncated: 0 });
     assert_eq!(line.deframer.gives_up_at::<Hci>(), None);
 }
 
