@@ -23,6 +23,7 @@ async fn readings_heard_before_the_clock_is_trusted_wait_and_are_not_dated() {
     if status["clock"]["trust"] != "untrusted" {
         return hil_tests::skip("this machine's clock is trusted");
     }
+    collect.listens().await;
     for _ in 0..6 {
         let sent = town.next_telegram().unwrap().unwrap();
         site.dongle.hear(&sent.telegram, sent.rssi_dbm).await.unwrap();
