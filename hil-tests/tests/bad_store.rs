@@ -39,7 +39,7 @@ impl SmallDisk {
         let (broker, post) = (Broker::start().await, SmtpServer::start());
         let portal = Portal::connect(&broker);
         portal.listens().await;
-        let site = Site::fast(100);
+        let site = Site::fast(300);
         let keys = format!(
             "[keys]\nfile = \"{}\"\nseal_file = \"{}\"\n",
             site.path("keyring").display(),
@@ -107,7 +107,7 @@ async fn on_a_read_only_disk_alarms_still_go_out_and_rows_wait() {
     let (broker, post) = (Broker::start().await, SmtpServer::start());
     let portal = Portal::connect(&broker);
     portal.listens().await;
-    let site = Site::fast(100);
+    let site = Site::fast(300);
     let mut town = Town::new(4, 6, START * 1000);
     town.add(0, Event::new(Trouble::Leak, START + 10 * 60, i64::MAX).told_at_once());
     site.settle(&town, &[&broker.uplink(""), &post.mail_section(""), ALARM, CONTACT]).await;
@@ -197,18 +197,21 @@ const DAMAGES: [Damage; 5] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_found_damaged_is_set_aside_and_readings_go_on() {
-    let mut chance = Chance::from_environment("damage");
-    for damage in DAMAGES {
-        damaged(&damage, false, &mut chance).await;
-    }
+    each_damage(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_damaged_under_the_running_gateway_is_set_aside_once_that_shows_and_readings_go_on() {
-    let mut chance = Chance::from_environment("damage");
-    for damage in DAMAGES {
-        damaged(&damage, true, &mut chance).await;
-    }
+    each_damage(true).await;
+}
+
+/// All at once, each at a place of its own: they wait for virtual hours.
+async fn each_damage(running: bool) {
+    let [a, b, c, d, e] = DAMAGES.map(|damage| async move {
+        let mut chance = Chance::from_environment(damage.what);
+        damaged(&damage, running, &mut chance).await;
+    });
+    tokio::join!(a, b, c, d, e);
 }
 
 async fn damaged(Damage { what, done, shows }: &Damage, running: bool, chance: &mut Chance) {

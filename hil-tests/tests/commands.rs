@@ -28,7 +28,7 @@ async fn json(site: &Site, arguments: &[&str]) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn meters_readings_alarms_and_outbox_tell_what_is_heard_and_stored() {
-    let site = Site::fast(120);
+    let site = Site::fast(600);
     let mut town = Town::new(4, 7, START * 1000);
     site.settle(&town, &[ALARM]).await;
     let gateway = Gateway::start(&site, Half::Both).await;
@@ -81,7 +81,7 @@ async fn a_restored_gateway_never_gives_a_number_to_another_content() {
     let broker = Broker::start().await;
     let portal = Portal::connect(&broker);
     portal.listens().await;
-    let site = Site::fast(120);
+    let site = Site::fast(600);
     let town = Town::new(3, 7, START * 1000);
     site.settle(&town, &[&broker.uplink("")]).await;
     let gateway = Gateway::start(&site, Half::Both).await;
