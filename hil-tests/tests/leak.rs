@@ -22,7 +22,7 @@ async fn a_leak_is_one_mail_to_each_contact_in_its_language_also_without_a_broke
     let Some(office) = PostOffice::start(&authority).await else { return };
     let mut broker = Broker::start().await;
     let portal = Portal::connect(&broker);
-    let mut site = Site::fast(100);
+    let mut site = Site::fast(300);
     site.mail_authority = Some(authority.certificate().to_owned());
     let mut town = Town::new(3, 2, START * 1000);
     site.settle(&town, &[&broker.uplink(""), &office.mail_section(), ALARM, CONTACTS]).await;
