@@ -215,6 +215,7 @@ impl<D: Dongle> Driver<D> {
             self.act(session).await?;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                () = self.telegrams.closed() => return Err(Fault::Gone),
                 read = session.port.read(&mut buffer) => {
                     let input = match read {
                         // The line was hung up. Reading on would give 0 bytes for ever.

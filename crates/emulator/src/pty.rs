@@ -79,10 +79,11 @@ impl Pty {
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let mut ready = self.master.ready(Interest::READABLE).await?;
+            let closed = ready.ready().is_read_closed();
             match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut *buffer)?)) {
                 Ok(read) => return read,
                 // Closed, and opened again before anybody looked: it would count as readable for ever.
-                Err(_would_block) if ready.ready().is_read_closed() => {
+                Err(_would_block) if closed => {
                     return Err(io::ErrorKind::BrokenPipe.into());
                 }
                 Err(_would_block) => {}
@@ -118,6 +119,8 @@ mod tests {
         let pty = Pty::new(&folder.path().join("usb-dongle")).unwrap();
         let open = || fs::File::options().read(true).write(true).open(pty.device()).unwrap();
         drop(open());
+        // The system has told of the end that is closed, and nobody has looked yet.
+        assert!(pty.master.ready(Interest::READABLE).await.unwrap().ready().is_read_closed());
         let _again = open();
         assert!(pty.read(&mut [0; 8]).await.is_err());
     }

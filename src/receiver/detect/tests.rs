@@ -192,3 +192,18 @@ fn a_receiver_to_be_found_out_is_not_sought_where_nothing_is_to_be_asked() {
     }
     assert_eq!(at("ttyUSB9", &[]).unwrap().kinds.len(), Kind::ALL.len(), "nothing is there yet");
 }
+
+#[tokio::test]
+async fn a_conversation_that_is_broken_off_leaves_no_rc1180_in_configuration() {
+    let mut bench = Bench::new();
+    let node = bench.fake.at("dev/ttyUSB0");
+    bench.dongles.push(Plugged::plug_in(&node, Twin::Rc1180.dongle()).unwrap());
+    let mut state = bench.dongles[0].state();
+    bench.dongles[0].mute(true).await;
+    let probe = Probe::new(&[Kind::Rc1180]).patient(1000);
+    tokio::select! {
+        found = ask::converse(&node, probe) => panic!("{found:?} although it is mute"),
+        asked = state.wait_for(|state| state.inputs > 0 && state.modes.is_empty()) => drop(asked.unwrap()),
+    }
+    state.wait_for(|state| !state.modes.is_empty()).await.unwrap();
+}

@@ -231,3 +231,23 @@ fn what_is_not_to_be_asked_is_neither_asked_nor_opened() {
         assert_eq!((world.written.len(), &world.faults()[0]), (0, &fault));
     }
 }
+
+#[test]
+fn whoever_is_asked_or_driven_is_not_left_in_the_middle_when_the_port_is_closed() {
+    let auto = Auto::new(Box::new(|| Ok(may_be(&[Kind::Rc1180]))), Box::new(make));
+    let mut world = World::new(Box::new(auto), Box::new(Rc1180::default()) as Box<dyn Virtual>);
+    world.answers = false;
+    world.pass(SECOND / 5);
+    assert_eq!(world.driver.farewell().as_deref(), Some(&b"X"[..]));
+    world.answers = true;
+    world.pass(5 * SECOND);
+    assert_eq!((world.ready.len(), world.driver.farewell()), (1, None));
+    world.answers = false;
+    world.pass(MINUTE + SECOND);
+    assert_eq!(world.driver.farewell().as_deref(), Some(&[0, b'X'][..]));
+    while world.reopened.is_empty() {
+        world.pass(SECOND / 2);
+    }
+    assert_eq!(world.driver.farewell().as_deref(), Some(&[0, b'X'][..]), "also of one that is given up");
+    assert_eq!(world.driver.farewell(), None);
+}
