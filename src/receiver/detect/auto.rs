@@ -123,7 +123,7 @@ impl Auto {
 
     fn fail(&mut self, fault: Fault, now: Instant, out: &mut Vec<Action>) {
         let wait = WAITS.get(self.unanswered.saturating_sub(1));
-        let wait = wait.or(WAITS.last().filter(|_| self.answered));
+        let wait = wait.or_else(|| WAITS.last().filter(|_| self.answered));
         self.unanswered = self.unanswered.saturating_add(1);
         if self.unanswered == 1 {
             // So that it is told. Asked once more at once, since opening the port may have let it reboot.
