@@ -10,14 +10,14 @@ use messages::Personal;
 use messages::enrol::{EnrolAnswer, EnrolRequest};
 use messages::seal::PublicKey;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 use ureq::config::Config as HttpConfig;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::identity::{self, Facts};
+use super::identity::{self, Facts, Identity};
 use super::tls::pem;
 
 /// Name resolution, connecting, TLS and the answer together. A portal signs in the same breath.
@@ -137,12 +137,17 @@ impl Enrolment {
     }
 
     fn check(&self, answer: &EnrolAnswer) -> Result<(), EnrolError> {
-        let first = CertificateDer::from_pem_slice(answer.certificate.as_bytes());
-        let facts = first.ok().and_then(|first| Facts::of(&first));
-        let facts = facts.ok_or(EnrolError::Unfit("its certificate cannot be read"))?;
+        let unreadable = EnrolError::Unfit("its certificate cannot be read");
+        let chain: Result<Vec<CertificateDer<'static>>, _> =
+            CertificateDer::pem_slice_iter(answer.certificate.as_bytes()).collect();
+        let chain = chain.map_err(|_| unreadable.clone())?;
+        let facts = chain.first().and_then(Facts::of).ok_or(unreadable)?;
         if facts.key != self.public {
             return Err(EnrolError::Unfit("its certificate is for another key"));
         }
+        let key =
+            PrivateKeyDer::from_pem_slice(self.private_key.as_bytes()).map_err(|_| EnrolError::NoKey)?;
+        Identity::of(chain, key).map_err(|_| EnrolError::Unfit("its certificate is none that TLS takes"))?;
         if facts.name != Some(format!("{}/{}", answer.utility, answer.gateway)) {
             return Err(EnrolError::Unfit("its certificate is made out for another name"));
         }

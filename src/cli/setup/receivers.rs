@@ -90,11 +90,15 @@ pub(super) async fn step(
             take(&mut wanted, &one);
         }
         if talk.asks {
+            wanted = chosen(wanted)?;
             while let Some(path) = Talk::ask_perhaps("Path of another receiver")? {
                 let named = look(&system, config, vec![path.clone().into()], true).await?;
                 match (named.iter().find_map(Wanted::of), path.parse::<Wanted>()) {
                     (Some(found), _) => wanted.push(found),
                     (None, Ok(by_hand)) if path.contains('=') => wanted.push(by_hand),
+                    (None, _) if !Path::new(path.split('=').next().unwrap_or_default()).exists() => {
+                        Talk::tell("Nothing is plugged in there.");
+                    }
                     (None, _) => Talk::tell(
                         "Not taken. If you know what is there, write PATH=KIND (see --receiver in `vesigate setup --help`).",
                     ),
@@ -117,6 +121,20 @@ pub(super) async fn step(
         draft.set_all(Many::Receiver, wanted.iter().map(Wanted::table).collect());
         return Ok(());
     }
+}
+
+/// Those of them that somebody wants: all, or each that is said yes to.
+fn chosen(wanted: Vec<Wanted>) -> Result<Vec<Wanted>, String> {
+    if wanted.is_empty() || Talk::yes("Listen with all of these?", true)? {
+        return Ok(wanted);
+    }
+    let mut chosen = Vec::new();
+    for one in wanted {
+        if Talk::yes(&format!("Listen with {}?", one.path.display()), true)? {
+            chosen.push(one);
+        }
+    }
+    Ok(chosen)
 }
 
 /// Those that are configured and plugged in, or in use by the running gateway.

@@ -58,6 +58,10 @@ fn an_answer_is_taken_only_if_it_fits_the_request() {
     assert!(
         unfit(&EnrolAnswer { certificate: "none".to_owned(), ..good.clone() }).contains("cannot be read")
     );
+    // X.509 version 1 has no extensions: TLS does not take it.
+    assert!(
+        unfit(&EnrolAnswer { certificate: version_1(&good.certificate), ..good.clone() }).contains("TLS")
+    );
     assert!(unfit(&EnrolAnswer { broker_ca: String::new(), ..good.clone() }).contains("authority"));
     for bad in ["broker.example.org", ":8883", "broker:mqtt", "broker:70000"] {
         assert!(
@@ -67,6 +71,30 @@ fn an_answer_is_taken_only_if_it_fits_the_request() {
     }
     let six = EnrolAnswer { broker: "[2001:db8::1]:8883".to_owned(), ..good };
     assert_eq!(broker(&six).unwrap(), ("2001:db8::1", 8883));
+}
+
+/// The certificate without its version, which then is 1.
+fn version_1(pem: &str) -> String {
+    use base64::Engine as _;
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec();
+    let version = [0xA0, 0x03, 0x02, 0x01, 0x02];
+    let at = der.windows(5).position(|bytes| bytes == version).unwrap();
+    // What is signed begins right before the version; it and the whole are sequences with long lengths.
+    let content = [&der[..at], &der[at + 5..]].concat();
+    let signed = (0..at).rev().find(|start| der[*start] == 0x30).unwrap();
+    let mut der = content;
+    for start in [0, signed] {
+        match der[start + 1] {
+            0x81 => der[start + 2] -= 5,
+            0x82 => {
+                let shorter = u16::from_be_bytes([der[start + 2], der[start + 3]]) - 5;
+                der[start + 2..start + 4].copy_from_slice(&shorter.to_be_bytes());
+            }
+            other => panic!("{other:02x}"),
+        }
+    }
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// A portal on this machine that gives one answer.
