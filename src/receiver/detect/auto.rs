@@ -60,7 +60,7 @@ enum State {
     /// Not open, and if it was closed by ourselves, it is the same device that will be opened.
     Closed { same: bool },
     /// Being asked.
-    Probing(Probe),
+    Probing(Box<Probe>),
     /// Nobody answered, and the port was closed and opened once for that; asked again then, if at all.
     Resting(Option<Instant>),
     /// Known.
@@ -103,7 +103,7 @@ impl Auto {
     fn probe(&mut self, candidates: Candidates, now: Instant, out: &mut Vec<Action>) {
         let mut probe = Probe::new(&candidates.kinds).patient(self.patience);
         probe.begin(now, out);
-        self.state = State::Probing(probe);
+        self.state = State::Probing(Box::new(probe));
         self.device = candidates.device;
         self.probed(now, out);
     }
@@ -123,7 +123,7 @@ impl Auto {
 
     fn fail(&mut self, fault: Fault, now: Instant, out: &mut Vec<Action>) {
         let wait = WAITS.get(self.unanswered.saturating_sub(1));
-        let wait = wait.or(WAITS.last().filter(|_| self.answered));
+        let wait = wait.or_else(|| WAITS.last().filter(|_| self.answered));
         self.unanswered = self.unanswered.saturating_add(1);
         if self.unanswered == 1 {
             // So that it is told. Asked once more at once, since opening the port may have let it reboot.
