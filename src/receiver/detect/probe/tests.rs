@@ -53,10 +53,15 @@ fn talk(kinds: &[Kind], device: &mut dyn Virtual, busy: bool) -> Talk {
 }
 
 /// The same over a line that takes its time for each byte, at the device's own `baud` if it has one, while the device hears a
-/// telegram each `gap`.
-fn talk_over_a_line(device: &mut dyn Virtual, baud: Option<u32>, telegram: &[u8], gap: Duration) -> Talk {
+/// telegram each `gap`, the first after `phase`.
+fn talk_over_a_line(
+    device: &mut dyn Virtual,
+    baud: Option<u32>,
+    telegram: &[u8],
+    (gap, phase): (Duration, Duration),
+) -> Talk {
     let (start, mut probe, mut out) = (Instant::now(), Probe::new(&Kind::ALL), Vec::new());
-    let (mut now, mut wake, mut next_telegram, mut line_is_free) = (start, start, start, start);
+    let (mut now, mut wake, mut next_telegram, mut line_is_free) = (start, start, start + phase, start);
     let (mut line, mut said) = (VecDeque::new(), Vec::new());
     probe.begin(now, &mut out);
     loop {
@@ -173,10 +178,18 @@ fn an_amber_whose_answer_waits_behind_telegrams_is_found_and_transmits_nothing()
         (Amber::amb8465(), 9_600, 250),
         (Amber::amb8465().transparent().fast(), 115_200, 25),
     ] {
-        let (mut amber, gap) = (amber, Duration::from_millis(gap));
-        let talk = talk_over_a_line(&mut amber, Some(baud), &telegram, gap);
-        assert_eq!(talk.found.map(|found| found.kind), Some(Kind::Amb8465), "{gap:?} {:?}", talk.said);
-        assert!(!amber.has_transmitted());
+        // Wherever in a telegram the question comes.
+        for phase in 0..25 {
+            let (mut amber, gap) = (amber.clone(), Duration::from_millis(gap));
+            let talk = talk_over_a_line(&mut amber, Some(baud), &telegram, (gap, gap * phase / 25));
+            assert_eq!(
+                talk.found.map(|found| found.kind),
+                Some(Kind::Amb8465),
+                "{gap:?} {phase} {:?}",
+                talk.said
+            );
+            assert!(!amber.has_transmitted());
+        }
     }
 }
 
@@ -184,7 +197,12 @@ fn an_amber_whose_answer_waits_behind_telegrams_is_found_and_transmits_nothing()
 fn a_receiver_that_hears_many_meters_is_found() {
     for (name, baud) in [("im871a", 57_600), ("cul", 38_400), ("rc1180", 19_200), ("iu891a", 115_200)] {
         let mut device = device(name);
-        let talk = talk_over_a_line(&mut *device, Some(baud), &TELEGRAM, Duration::from_millis(100));
+        let talk = talk_over_a_line(
+            &mut *device,
+            Some(baud),
+            &TELEGRAM,
+            (Duration::from_millis(100), Duration::ZERO),
+        );
         assert_eq!(talk.found.map(|found| found.kind.word()), Some(name), "{:?}", talk.said);
         assert!(talk.took < Duration::from_secs(6), "{name} took {:?}", talk.took);
     }
@@ -213,7 +231,7 @@ fn where_somebody_talks_without_end_nothing_but_the_question_for_an_amber_is_sai
         }
         fn spoil(&self, _: emulator::dongle::Spoil, _: &mut Vec<u8>) {}
     }
-    let talk = talk_over_a_line(&mut Talker, None, &TELEGRAM, Duration::from_millis(100));
+    let talk = talk_over_a_line(&mut Talker, None, &TELEGRAM, (Duration::from_millis(100), Duration::ZERO));
     assert!(talk.said.iter().all(|(_, said)| said[0] == 0xFF), "{:?}", talk.said);
     assert!(talk.found.is_none() && talk.took < Duration::from_secs(5), "{:?}", talk.took);
 }
