@@ -11,6 +11,7 @@ use messages::status::{Receiver, ReceiverState};
 use super::{Area, Finding, Verdict};
 use crate::config::{self, Config, Credentials, Feed, MeterList};
 use crate::halves::control::AskError;
+use crate::health::problem::Listed;
 use crate::health::status::{CollectStatus, FeedStatus};
 use crate::keyring::{Keyring, Selector};
 
@@ -58,7 +59,10 @@ pub(super) fn receivers(config: &Config, collect: Result<&CollectStatus, &AskErr
         Ok(collect) => {
             let feed = |receiver: &Receiver| collect.feeds.iter().find(|feed| feed.name == receiver.name);
             let found = |receiver| {
-                feed(receiver).map_or_else(|| running(receiver), |feed| fed(config, receiver, feed))
+                feed(receiver).map_or_else(
+                    || running(receiver, problem_of(collect, receiver)),
+                    |feed| fed(config, receiver, feed),
+                )
             };
             collect.receivers.iter().map(found).collect()
         }
@@ -94,19 +98,32 @@ fn unfed(feed: &Feed, error: &AskError) -> Finding {
     Finding::new(Area::Receiver, Verdict::Skipped, text)
 }
 
-fn running(receiver: &Receiver) -> Finding {
+/// What runs of a receiver, as the half tells it: with what to do.
+fn problem_of<'a>(collect: &'a CollectStatus, receiver: &Receiver) -> Option<&'a str> {
+    let problem = collect.problems.iter().find(|listed| listed.place.as_ref() == Some(&receiver.name));
+    problem.map(|listed| listed.text.as_str())
+}
+
+/// Whether a problem is told as a finding about its receiver.
+pub(super) fn is_of_receiver(collect: &CollectStatus, listed: &Listed) -> bool {
+    collect.receivers.iter().any(|receiver| listed.place.as_ref() == Some(&receiver.name))
+}
+
+fn running(receiver: &Receiver, problem: Option<&str>) -> Finding {
     let Receiver { name, protocol, state, frames, garbage, .. } = receiver;
-    let (verdict, text) = match state {
-        ReceiverState::Receiving if *frames == 0 => (
+    let (verdict, text) = match (problem, state) {
+        (Some(problem), _) if problem.starts_with(name.as_str()) => (Verdict::Bad, problem.to_owned()),
+        (Some(problem), _) => (Verdict::Bad, format!("{name}: {problem}")),
+        (None, ReceiverState::Receiving) if *frames == 0 => (
             Verdict::Doubtful,
             format!("{name}: {protocol} is set up and has heard nothing yet: is its antenna connected?"),
         ),
-        ReceiverState::Receiving => {
+        (None, ReceiverState::Receiving) => {
             (Verdict::Good, format!("{name}: {protocol}, {frames} frames, {garbage} bytes of garbage"))
         }
-        ReceiverState::Starting => (Verdict::Doubtful, format!("{name}: {protocol} is being set up")),
-        // The problem itself is listed with what to do.
-        other => (Verdict::Bad, format!("{name}: {other}")),
+        (None, ReceiverState::Starting) => (Verdict::Doubtful, format!("{name}: {protocol} is being set up")),
+        // It becomes a problem, with what to do, after some seconds.
+        (None, other) => (Verdict::Bad, format!("{name}: {other}; look again in a minute")),
     };
     Finding::new(Area::Receiver, verdict, text)
 }
@@ -155,7 +172,7 @@ pub(super) fn meters(
         (meters.silent, "silent for a day: has the meter or the antenna moved?"),
         (
             meters.expected.saturating_sub(meters.heard),
-            "not heard since the start: out of reach, or not sending",
+            "not heard since the start: out of reach, or not sending (`vesigate meters` names them)",
         ),
     ];
     let wrong: Vec<_> =

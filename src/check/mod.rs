@@ -130,7 +130,9 @@ pub async fn run(file: &Path, credentials: &Credentials, clock: &Clock, tell: &m
     }
     let deliver = deliver.ok();
     tell(outside::mail(&config, credentials).await);
-    let problems = collect.iter().flat_map(|half| &half.problems);
+    let problems = collect
+        .iter()
+        .flat_map(|half| half.problems.iter().filter(|problem| !daemon::is_of_receiver(half, problem)));
     for problem in problems.chain(deliver.iter().flat_map(|half| &half.problems)) {
         tell(Finding::new(Area::Halves, Verdict::Bad, problem.text.clone()));
     }

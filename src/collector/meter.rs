@@ -76,6 +76,8 @@ pub struct Reception {
     pub heard: Option<u64>,
     /// When a telegram was last opened, and in UTC if that is known.
     pub opened: Option<(u64, Option<Time>)>,
+    /// When its key was last given; what was opened before says nothing about this one.
+    key_since: u64,
     /// Frames in a row that the key did not open.
     wrong: u32,
     /// The last frame needed a key that is not there.
@@ -138,8 +140,10 @@ impl MeterState {
         Some(opened.facts.checked) < self.protection
     }
 
-    /// The meter may have been set to another protection; `now` by the steady clock. Gives whether that changes anything.
+    /// The meter's key was given anew, and it may have been set to another protection; `now` by the steady clock. Gives
+    /// whether that changes anything that is stored.
     pub fn forget_protection(&mut self, now: u64) -> bool {
+        self.reception.key_given(now);
         // What still waits to be believed was sent before.
         self.protected_since = now.saturating_add(1);
         self.protection.take().is_some()
@@ -306,6 +310,17 @@ impl Reception {
         (self.wrong, self.no_key) = (0, false);
     }
 
+    fn key_given(&mut self, now: u64) {
+        self.key_since = now.saturating_add(1);
+        (self.wrong, self.no_key) = (0, false);
+    }
+
+    /// When the key that is there now last opened a telegram.
+    #[must_use]
+    pub fn opened_by_its_key(&self) -> Option<u64> {
+        self.opened.map(|(at, _)| at).filter(|at| *at >= self.key_since)
+    }
+
     fn refused(&mut self, refusal: &Refusal) {
         self.refused = true;
         match refusal {
@@ -318,7 +333,7 @@ impl Reception {
     /// Whether its key opens what is heard of it.
     #[must_use]
     pub fn opens(&self, now: u64) -> bool {
-        self.opened.is_some() && self.standing(now) == Some(Standing::Heard)
+        self.opened_by_its_key().is_some() && self.standing(now) == Some(Standing::Heard)
     }
 
     /// How the meter is received now; `None` while that cannot be told.
@@ -328,8 +343,8 @@ impl Reception {
         if !within(self.heard?, SILENT_AFTER) {
             return Some(Standing::Silent);
         }
-        match self.opened {
-            Some((opened, _)) if within(opened, FRESH) => Some(Standing::Heard),
+        match self.opened_by_its_key() {
+            Some(opened) if within(opened, FRESH) => Some(Standing::Heard),
             _ if self.no_key => Some(Standing::NoKey),
             _ if self.wrong >= WRONG => Some(Standing::WrongKey),
             opened => opened.map(|_| Standing::Heard),

@@ -85,7 +85,7 @@ impl Collector {
         };
         for state in self.meters.values() {
             meters.heard += u64::from(state.reception.heard.is_some());
-            meters.opened += u64::from(state.reception.opened.is_some());
+            meters.opened += u64::from(state.reception.opened_by_its_key().is_some());
             meters.sealed += state.sealed.as_ref().map_or(0, |waiting| waiting.kept());
             match state.reception.standing(now) {
                 Some(Standing::NoKey) => meters.no_key += 1,

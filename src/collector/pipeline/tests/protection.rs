@@ -53,3 +53,30 @@ fn a_meter_that_was_set_to_less_protection_is_believed_once_it_is_given_its_key_
     }
     assert_eq!(site.collector.telegrams().refused, [].into(), "what waited does not count");
 }
+
+#[test]
+fn a_key_that_was_changed_has_to_open_telegrams_itself() {
+    let mut site = Site::new();
+    for second in [0, 16, 32] {
+        site.hear(second, &proven(second, 1));
+    }
+    assert_eq!(site.collector.heard_meters(up(33)), [(meter(), true)]);
+    let mut keys = Keyring::new();
+    keys.insert("KAM.76348799".parse().unwrap(), Key::new([0xEE; 16])).unwrap();
+    site.collector.set_keys(keys);
+    site.collector.forget_protection(|_| true, up(40));
+    assert_eq!(site.collector.heard_meters(up(41)), [(meter(), false)], "the one before opened them");
+    assert_eq!(site.collector.meters(up(41)).opened, 0);
+    for second in [48, 64, 80] {
+        site.hear(second, &proven(second, 1));
+    }
+    let meters = site.collector.meters(up(81));
+    assert_eq!((meters.opened, meters.wrong_key), (0, 1));
+    let mut keys = Keyring::new();
+    keys.insert("KAM.76348799".parse().unwrap(), key()).unwrap();
+    site.collector.set_keys(keys);
+    site.collector.forget_protection(|_| true, up(90));
+    site.hear(96, &proven(96, 1));
+    let meters = site.collector.meters(up(97));
+    assert_eq!((meters.opened, meters.wrong_key), (1, 0));
+}
