@@ -112,6 +112,11 @@ impl Draft {
             }
             merged.push(table);
         }
+        // What stands above the first is about all of them.
+        let above = present.iter().next().and_then(|first| first.decor().prefix().cloned());
+        if let (Some(first), Some(above)) = (merged.get_mut(0), above) {
+            first.decor_mut().set_prefix(above);
+        }
         if merged.is_empty() {
             self.document.remove(name);
         } else {

@@ -87,6 +87,8 @@ kind = \"im871a\"
 enabled = false
 ";
 
+const ABOVE: &str = "# what listens\n[[receiver]]\npath = \"/dev/a\"";
+
 #[test]
 fn of_a_file_that_is_there_only_what_is_set_changes() {
     let mut draft = Draft::begin(Some(BY_HAND.to_owned())).unwrap();
@@ -128,6 +130,9 @@ enabled = false
     let shown = draft.difference().unwrap();
     assert!(shown.contains("-name = \"old\"\n+name = \"new\"\n"), "{shown}");
     assert!(!shown.contains("silent_after = \"30 min\"\n+"), "{shown}");
+    let mut draft = Draft::begin(Some(BY_HAND.replace("[[receiver]]\npath = \"/dev/a\"", ABOVE))).unwrap();
+    draft.set_all(Many::Receiver, vec![table(&[("path", "/dev/c"), ("kind", "hex")])]);
+    assert!(draft.text().contains("# what listens\n[[receiver]]\npath = \"/dev/c\""), "{}", draft.text());
     draft.unset("gateway", "name");
     assert!(!draft.text().contains("name = \"new\""));
     draft.set_all(Many::Receiver, Vec::new());
