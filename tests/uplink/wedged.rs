@@ -8,8 +8,14 @@ use tokio::sync::watch;
 use crate::on_one_thread;
 use crate::site::Site;
 
+/// Whether a broker takes the batch that it did not take before, and whether it has.
+struct Mended {
+    takes: watch::Sender<bool>,
+    taken: watch::Sender<bool>,
+}
+
 /// How a broker behaves once connected.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Manner {
     /// Accepts the connection and says nothing.
     Mute,
@@ -19,8 +25,8 @@ enum Manner {
     BreaksAtBatches,
     /// Hangs up at each publish.
     BreaksAtPublishes,
-    /// Hangs up at the batch with this number only, and acknowledges the others like a portal-less broker.
-    BreaksAt(u64),
+    /// Hangs up at the second batch until it was told to take it, and acknowledges the others like a portal-less broker.
+    BreaksAtSecond(&'static Mended),
     /// Refuses the connection: not authorised.
     Refuses,
     /// Hangs up as soon as it has said CONNACK.
@@ -79,7 +85,13 @@ async fn serve(mut stream: TcpStream, manner: Manner) -> Option<()> {
                     Manner::NeverAcknowledges => continue,
                     Manner::BreaksAtPublishes => return None,
                     Manner::BreaksAtBatches if batch => return None,
-                    Manner::BreaksAt(seq) if is(seq) => return None,
+                    Manner::BreaksAtSecond(mended) if is(2) => {
+                        if !*mended.takes.borrow() {
+                            return None;
+                        }
+                        stream.write_all(&[0x40, 2, id[0], id[1]]).await.ok()?;
+                        mended.taken.send_replace(true);
+                    }
                     _ => stream.write_all(&[0x40, 2, id[0], id[1]]).await.ok()?,
                 }
             }
@@ -135,16 +147,27 @@ fn a_refusal_is_told_with_its_reason() {
 }
 
 #[test]
-fn a_batch_that_breaks_the_line_twice_is_parked_and_the_others_go_on() {
+fn a_batch_that_breaks_the_line_twice_is_parked_the_others_go_on_and_it_is_sent_again_by_hand() {
     on_one_thread(async {
-        let (port, _connections) = broker(Manner::BreaksAt(2)).await;
+        let mended: &'static Mended = Box::leak(Box::new(Mended {
+            takes: watch::Sender::new(false),
+            taken: watch::Sender::new(false),
+        }));
+        let (port, _connections) = broker(Manner::BreaksAtSecond(mended)).await;
         let site = gateway(port, "acknowledge = \"broker\"");
         let running = site.start();
         let status = running.arrives(Stream::Readings, 3).await;
         assert_eq!(status.parked.len(), 1);
         assert_eq!((status.parked[0].stream, status.parked[0].seq), (Stream::Readings, Seq::new(2)));
         assert!(status.parked[0].reason.contains("broke twice"), "{}", status.parked[0].reason);
+        // Sent again by hand once the broker is mended.
+        mended.takes.send_replace(true);
         assert!(running.unpark.ask(Stream::Readings, Seq::new(2)));
+        mended.taken.subscribe().wait_for(|taken| *taken).await.unwrap();
+        running.until(|status| status.parked.is_empty()).await;
+        running.kill().await;
+        let running = site.start();
+        assert!(running.until(|status| status.connected).await.parked.is_empty(), "also after a restart");
         running.kill().await;
     });
 }
