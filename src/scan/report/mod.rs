@@ -198,7 +198,7 @@ impl Report {
                 )
             }
             (Kind::Commissioning, 0, _) if early == 0 => {
-                format!("{heard}, and every one opens and is read: all is in order.")
+                format!("{heard}, opened and read: all is in order.")
             }
             (Kind::Commissioning, 0, _) => format!("{heard}; {still}."),
             (Kind::Commissioning, red, _) if early == 0 => format!("{heard}; {red} of {all} need work."),

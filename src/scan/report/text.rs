@@ -42,7 +42,7 @@ impl Report {
         for receiver in &self.receivers {
             writeln!(
                 text,
-                "receiver {} ({}): {}, {} frames since its start",
+                "receiver {}\n  {}: {}, {} frames since its start",
                 receiver.name, receiver.protocol, receiver.state, receiver.frames
             )?;
         }
