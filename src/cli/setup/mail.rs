@@ -2,8 +2,8 @@
 
 use toml_edit::Table;
 
-use super::talk::{After, Talk};
-use super::{Secrets, Setup, host_and_port, refused, server_of};
+use super::talk::Talk;
+use super::{Secrets, Setup, host_and_port, server_of};
 use crate::check;
 use crate::check::{Area, Verdict};
 use crate::config::{Config, Email};
@@ -29,14 +29,9 @@ pub(super) async fn step(
             return Ok(());
         }
         first = false;
-        let config = match draft.config(&setup.config) {
-            Ok(config) => config,
-            Err(problems) if talk.asks => {
-                Talk::tell(&refused(&problems));
-                change = true;
-                continue;
-            }
-            Err(problems) => return Err(refused(&problems)),
+        let Some(config) = setup.meaning_or_tell(talk, draft)? else {
+            change = true;
+            continue;
         };
         let finding = check::mail(&config, &secrets.credentials()).await;
         let works = finding.verdict != Verdict::Bad;
@@ -47,13 +42,9 @@ pub(super) async fn step(
                 talk.found(finding);
             }
         }
-        if works || !talk.asks {
-            return Ok(());
-        }
-        match Talk::after()? {
-            After::Again => change = false,
-            After::Change => change = true,
-            After::Keep => return Ok(()),
+        match talk.again(works)? {
+            Some(answers) => change = answers,
+            None => return Ok(()),
         }
     }
 }

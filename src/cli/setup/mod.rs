@@ -254,6 +254,18 @@ impl Setup {
         draft.config(&self.config).map_err(|problems| refused(&problems))
     }
 
+    /// The same; `None`, and the reason told, if somebody can give other answers.
+    fn meaning_or_tell(&self, talk: &Talk, draft: &Draft) -> Result<Option<Config>, String> {
+        match self.meaning(draft) {
+            Ok(config) => Ok(Some(config)),
+            Err(reason) if talk.asks => {
+                Talk::tell(&reason);
+                Ok(None)
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
     fn greet(&self, talk: &Talk, draft: &Draft, is_root: bool) {
         let file = self.config.display();
         if draft.is_change() {

@@ -123,6 +123,18 @@ impl Talk {
         prompt::secret(&format!("  {question} (not shown): ")).map_err(|error| error.to_string())
     }
 
+    /// What comes after something was tried: `None` if that was all, else whether the answers are to change.
+    pub(super) fn again(&self, works: bool) -> Result<Option<bool>, String> {
+        if works || !self.asks {
+            return Ok(None);
+        }
+        Ok(match Self::after()? {
+            After::Again => Some(false),
+            After::Change => Some(true),
+            After::Keep => None,
+        })
+    }
+
     /// Asks what to do about something that does not work.
     pub(super) fn after() -> Result<After, String> {
         loop {

@@ -6,8 +6,8 @@ use messages::enrol::EnrolAnswer;
 use toml_edit::{InlineTable, Value};
 use zeroize::Zeroizing;
 
-use super::talk::{After, Talk};
-use super::{Secrets, Setup, host_and_port, refused, server_of};
+use super::talk::Talk;
+use super::{Secrets, Setup, host_and_port, server_of};
 use crate::check::{self, Area, Finding, Verdict};
 use crate::config::{Config, Credentials, Name};
 use crate::setup::draft::Draft;
@@ -41,27 +41,18 @@ pub(super) async fn step(
             return Ok(());
         }
         first = false;
-        let config = match draft.config(&around.setup.config) {
-            Ok(config) => config,
-            Err(problems) if talk.asks => {
-                Talk::tell(&refused(&problems));
-                change = true;
-                continue;
-            }
-            Err(problems) => return Err(refused(&problems)),
+        let Some(config) = around.setup.meaning_or_tell(talk, draft)? else {
+            change = true;
+            continue;
         };
         let mut works = true;
         for finding in try_broker(around, &config, &secrets.credentials()).await {
             works &= finding.verdict != Verdict::Bad;
             talk.found(finding);
         }
-        if works || !talk.asks {
-            return Ok(());
-        }
-        match Talk::after()? {
-            After::Again => change = false,
-            After::Change => change = true,
-            After::Keep => return Ok(()),
+        match talk.again(works)? {
+            Some(answers) => change = answers,
+            None => return Ok(()),
         }
     }
 }

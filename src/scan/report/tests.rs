@@ -97,10 +97,7 @@ fn conclusions_are_sentences() {
     assert_eq!(none.conclusion, "No meter was expected: give a list, or add keys.");
     let one = report(Kind::Commissioning, Some("id\n00000003\n"));
     assert!(one.all_green);
-    assert_eq!(
-        one.conclusion,
-        "The one expected meter was heard, opened and read: all is in order."
-    );
+    assert_eq!(one.conclusion, "The one expected meter was heard, opened and read: all is in order.");
     let red = report(Kind::Commissioning, Some("id\n00000001\n00000004\n"));
     assert_eq!(red.conclusion, "All 2 expected meters were heard; 1 of 2 need work.");
 }
