@@ -282,13 +282,78 @@ async fn what_does_not_work_is_written_told_and_shows_in_the_exit_code() {
     // A file that somebody wrote by hand is never replaced unseen, and one with mistakes not at all.
     let output = town.setup(&["--no-receiver", "--no-uplink", "--no-mail"]).await;
     assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("say --yes"), "{}", said(&output));
+    let before = town.config();
+    let output = town.setup(&["--no-receiver", "--no-uplink", "--no-mail", "--dry-run"]).await;
+    assert_eq!(output.status.code(), Some(0));
     assert!(said(&output).contains("-enabled = true\n+enabled = false"), "{}", said(&output));
-    assert!(said(&output).contains("say --yes"));
+    assert_eq!(town.config(), before);
+    // What is configured stays, plugged in or not, and so does everybody else who is told.
+    let more = before + "[[contact]]\nname = \"boss\"\nemail = \"c@kyla.example\"\n";
+    fs::write(town.site.config(), more).unwrap();
+    let mail = ["--mail-server", "127.0.0.1:9", "--mail-security", "none", "--mail-from", "a@kyla.example"];
+    let output = town.setup(&[&["--yes", "--contact", "d@kyla.example"][..], &mail].concat()).await;
+    let (text, config) = (said(&output), town.config());
+    assert!(text.contains("is configured and not plugged in: it stays"), "{text}");
+    for kept in ["usb-none", "kind = \"im871a\"", "c@kyla.example", "d@kyla.example", "host = \"127.0.0.1\""]
+    {
+        assert!(config.contains(kept), "{kept}: {config}");
+    }
+    assert!(!config.contains("b@kyla.example"), "{config}");
     fs::write(town.site.config(), "[gateway\n").unwrap();
     let output = town.setup(&["--yes", "--no-receiver", "--no-uplink", "--no-mail"]).await;
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("mend it, or move it away"), "{}", said(&output));
     assert_eq!(town.config(), "[gateway\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_is_not_lost_with_what_comes_after_it() {
+    let town = Town::new().await;
+    let token = town.file("token", TOKEN);
+    let portal =
+        ["--yes", "--no-receiver", "--portal", town.office.address(), "--portal-ca", &town.portal_ca];
+    let bad = ["--mail-server", "127.0.0.1:9", "--mail-security", "none", "--mail-from", "nobody"];
+    let output = town.setup(&[&portal[..], &["--token-file", &token], &bad].concat()).await;
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("mail.from"), "{}", said(&output));
+    assert!(!town.site.config().exists() && !town.site.path("kylavesi-gw-7.key").exists());
+    // The token is used up; what it brought is not lost.
+    let output = town.setup(&[&portal[..], &["--no-mail"]].concat()).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("that is taken up"), "{}", said(&output));
+    assert_eq!(town.office.desk(|desk| desk.requests.len()), 1);
+    for gone in ["enrolment.key", "enrolment.json"] {
+        assert!(!town.site.path(gone).exists(), "{gone}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_that_do_not_fit_end_with_a_reason_also_at_a_terminal() {
+    let town = Town::new().await;
+    let flags = [
+        "--no-receiver",
+        "--no-mail",
+        "--broker",
+        "b.example.org",
+        "--utility",
+        "kylavesi",
+        "--name",
+        "gw-7",
+    ];
+    let words = town.around(&flags);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut terminal = Terminal::run(&town.site, &words);
+    terminal.shows("Language of alarm mails: fi, sv, en [fi]: ");
+    terminal.types("\n");
+    terminal.shows("uplink.tls");
+    assert_eq!(terminal.end().await, Some(2));
+    // Nobody types a password into a script.
+    let nothing = town.file("nothing", "\n");
+    let login = ["--yes", "--insecure-plaintext", "--user", "u", "--password-file", &nothing];
+    let output = town.setup(&[&flags[..], &login].concat()).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("it is empty"), "{}", said(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]

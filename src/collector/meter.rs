@@ -76,8 +76,8 @@ pub struct Reception {
     pub heard: Option<u64>,
     /// When a telegram was last opened, and in UTC if that is known.
     pub opened: Option<(u64, Option<Time>)>,
-    /// When its key was last given; what was opened before says nothing about this one.
-    key_since: u64,
+    /// Whether the key that is there now opened it; another one says nothing about this one.
+    by_its_key: bool,
     /// Frames in a row that the key did not open.
     wrong: u32,
     /// The last frame needed a key that is not there.
@@ -143,7 +143,7 @@ impl MeterState {
     /// The meter's key was given anew, and it may have been set to another protection; `now` by the steady clock. Gives
     /// whether that changes anything that is stored.
     pub fn forget_protection(&mut self, now: u64) -> bool {
-        self.reception.key_given(now);
+        self.reception.key_given();
         // What still waits to be believed was sent before.
         self.protected_since = now.saturating_add(1);
         self.protection.take().is_some()
@@ -307,18 +307,19 @@ impl Reception {
 
     fn opened(&mut self, at: u64, time: Option<Time>) {
         self.opened = Some((at, time));
+        self.by_its_key = true;
         (self.wrong, self.no_key) = (0, false);
     }
 
-    fn key_given(&mut self, now: u64) {
-        self.key_since = now.saturating_add(1);
+    fn key_given(&mut self) {
+        self.by_its_key = false;
         (self.wrong, self.no_key) = (0, false);
     }
 
     /// When the key that is there now last opened a telegram.
     #[must_use]
     pub fn opened_by_its_key(&self) -> Option<u64> {
-        self.opened.map(|(at, _)| at).filter(|at| *at >= self.key_since)
+        self.opened.map(|(at, _)| at).filter(|_| self.by_its_key)
     }
 
     fn refused(&mut self, refusal: &Refusal) {

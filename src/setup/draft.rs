@@ -56,6 +56,12 @@ impl Draft {
         self.former.is_some()
     }
 
+    /// What is on disk.
+    #[must_use]
+    pub fn former(&self) -> Option<&str> {
+        self.former.as_deref()
+    }
+
     /// Sets a key. A line of the example that holds it as a comment becomes the key.
     pub fn set(&mut self, section: &str, key: &str, value: impl Into<Value>) {
         let value = value.into();
@@ -103,6 +109,9 @@ impl Draft {
         let mut merged = ArrayOfTables::new();
         for section in sections {
             let same = present.iter().find(|present| text(present) == text(&section));
+            // What is said of one kind of receiver, such as its speed, is not true of another.
+            let kind = |table: &Table| table.get("kind").and_then(Item::as_str).map(str::to_owned);
+            let same = same.filter(|same| !section.contains_key("kind") || kind(same) == kind(&section));
             let mut table = same.cloned().unwrap_or_default();
             for (key, item) in section {
                 let present = table.get(&key).and_then(Item::as_value).zip(item.as_value());
@@ -122,6 +131,19 @@ impl Draft {
         } else {
             self.document.insert(name, Item::ArrayOfTables(merged));
         }
+    }
+
+    /// One more section of its kind, or other keys for the one that is there.
+    pub fn add(&mut self, many: Many, section: Table) {
+        let (name, told_apart, _) = many.names();
+        let present = self.document.get(name).and_then(Item::as_array_of_tables);
+        let mut sections: Vec<Table> =
+            present.map_or_else(Vec::new, |present| present.iter().cloned().collect());
+        let text = |table: &Table| table.get(told_apart).and_then(Item::as_str).map(str::to_owned);
+        sections.retain(|present| text(present) != text(&section));
+        // Their own keys are merged with what is there.
+        sections.push(section);
+        self.set_all(many, sections);
     }
 
     /// New sections, before that one, or at the end.

@@ -6,11 +6,14 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use messages::enrol::EnrolAnswer;
 use messages::seal::PublicKey;
+use zeroize::Zeroizing;
 
 use crate::config::{Config, Half};
 use crate::halves::identity;
 use crate::keyring;
+use crate::uplink::enrol::{EnrolError, Enrolment};
 
 /// The user of each half, and the group that reads the configuration (systemd/sysusers.d).
 const GROUP: &str = "vesigate";
@@ -44,6 +47,12 @@ impl Place {
     #[must_use]
     pub fn beside(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Where an enrolment lies until the configuration is written.
+    #[must_use]
+    pub fn enrolment(&self) -> Unfinished {
+        Unfinished { key: self.beside("enrolment.key"), answer: self.beside("enrolment.json") }
     }
 
     /// Makes the folder of the configuration, if it is not there: it holds mail addresses.
@@ -110,6 +119,35 @@ impl Place {
     /// To this user, or root, and the group; where they are there.
     fn give(&self, path: &Path, user: Option<u32>) -> io::Result<()> {
         if self.group.is_none() && user.is_none() { Ok(()) } else { chown(path, user, self.group) }
+    }
+}
+
+/// An enrolment that is under way: a token is good once, so what it brought is kept until it is in use.
+#[derive(Clone, Debug)]
+pub struct Unfinished {
+    /// The private key (PEM), made before the portal is asked.
+    pub key: PathBuf,
+    /// What the portal answered (JSON).
+    pub answer: PathBuf,
+}
+
+impl Unfinished {
+    /// What a portal has answered and nobody uses yet.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<(EnrolAnswer, Enrolment)> {
+        let answer: EnrolAnswer = serde_json::from_slice(&fs::read(&self.answer).ok()?).ok()?;
+        let enrolment = Enrolment::again(&Zeroizing::new(fs::read_to_string(&self.key).ok()?)).ok()?;
+        enrolment.check(&answer).ok()?;
+        Some((answer, enrolment))
+    }
+
+    /// A request for the key that is kept, or for a new one.
+    ///
+    /// # Errors
+    /// [`EnrolError::NoKey`]
+    pub fn key_or_new(&self) -> Result<Enrolment, EnrolError> {
+        let kept = fs::read_to_string(&self.key).map(Zeroizing::new);
+        kept.ok().and_then(|key| Enrolment::again(&key).ok()).map_or_else(Enrolment::new, Ok)
     }
 }
 

@@ -136,7 +136,11 @@ impl Enrolment {
         Ok(answer)
     }
 
-    fn check(&self, answer: &EnrolAnswer) -> Result<(), EnrolError> {
+    /// Whether an answer is one to this request.
+    ///
+    /// # Errors
+    /// [`EnrolError::Unfit`]
+    pub fn check(&self, answer: &EnrolAnswer) -> Result<(), EnrolError> {
         let unreadable = EnrolError::Unfit("its certificate cannot be read");
         let chain: Result<Vec<CertificateDer<'static>>, _> =
             CertificateDer::pem_slice_iter(answer.certificate.as_bytes()).collect();
@@ -259,12 +263,6 @@ impl EnrolError {
             ureq::Error::BadUri(_) => Self::Address,
             _ => Self::NoPortal,
         }
-    }
-
-    /// Whether the token may have been used up: then only the same key gets the same answer.
-    #[must_use]
-    pub const fn is_open(&self) -> bool {
-        matches!(self, Self::Silent | Self::Unreachable(_) | Self::Status(_) | Self::Unfit(_))
     }
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::Setup;
+use super::pending::Pending;
 use super::talk::Talk;
-use super::{Secrets, Setup};
 use crate::check::{Finding, Verdict};
 use crate::cli::{common, exit};
 use crate::config::Config;
@@ -38,19 +39,28 @@ pub(super) async fn step(
     talk: &mut Talk,
     draft: &Draft,
     place: &Place,
-    secrets: &Secrets,
+    pending: &Pending,
 ) -> Result<u8, String> {
     let config = setup.meaning(draft)?;
     let difference = draft.difference();
     Talk::heading(&setup.config.display().to_string());
-    Talk::say(difference.as_deref().unwrap_or("  nothing changes"));
+    let files = pending.differences();
+    match &difference {
+        Some(difference) => Talk::say(difference),
+        None if files.is_empty() => Talk::tell("nothing changes"),
+        None => {}
+    }
+    for (file, how) in &files {
+        Talk::say(&format!("  {}: {how}", file.display()));
+    }
     let wanted = !setup.dry_run && is_wanted(setup, talk)?;
     if !wanted {
         Talk::say("Nothing was written.");
         report(setup, talk, &config, false, false)?;
         return Ok(if setup.dry_run { exit::OK } else { exit::REFUSED });
     }
-    let written = write(setup, draft, place, secrets, &config, difference.is_some())?;
+    let written = write(setup, draft, place, pending, &config, difference.is_some())? || !files.is_empty();
+    pending.finish();
     let in_force = put_to_work(&config).await;
     report(setup, talk, &config, written, in_force)?;
     next(setup, talk, in_force);
@@ -61,17 +71,14 @@ fn is_wanted(setup: &Setup, talk: &Talk) -> Result<bool, String> {
     if setup.yes {
         return Ok(true);
     }
-    if !talk.asks {
-        return Err("nobody can be asked here: look at this with --dry-run, then say --yes".to_owned());
-    }
-    Talk::yes("Write this?", true)
+    talk.asks.then(|| Talk::yes("Write this?", true)).unwrap_or(Ok(false))
 }
 
 fn write(
     setup: &Setup,
     draft: &Draft,
     place: &Place,
-    secrets: &Secrets,
+    pending: &Pending,
     config: &Config,
     is_different: bool,
 ) -> Result<bool, String> {
@@ -83,7 +90,14 @@ fn write(
         }
     };
     place.make_folder().map_err(told(&setup.config))?;
-    secrets.write()?;
+    let now = std::fs::read_to_string(&setup.config).ok();
+    if now.as_deref() != draft.former() {
+        return Err(format!(
+            "{} was changed by somebody else meanwhile: nothing was written, run this again",
+            setup.config.display()
+        ));
+    }
+    pending.write()?;
     if let Some(list) = config.meter_list.as_deref().filter(|list| !list.exists()) {
         place.write(list, NO_METERS).map_err(told(list))?;
     }

@@ -3,8 +3,8 @@
 
 mod finish;
 mod mail;
+mod pending;
 mod receivers;
-mod secrets;
 mod talk;
 mod uplink;
 
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use zeroize::Zeroizing;
 
+use self::pending::Pending;
 use self::receivers::Wanted;
-use self::secrets::Secrets;
 use self::talk::Talk;
 use self::uplink::Around;
 use super::common::finish;
@@ -35,7 +35,7 @@ use crate::world::Clock;
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Setup {
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = super::CONFIG)]
+    #[arg(short, long, value_name = "FILE", default_value = super::CONFIG, value_parser = absolute)]
     config: PathBuf,
 
     /// Write without asking
@@ -106,6 +106,10 @@ pub(super) struct Setup {
     #[arg(long, value_name = "FILE", help_heading = "Uplink", requires = "user")]
     password_file: Option<PathBuf>,
 
+    /// No portal acknowledges what the broker takes: its own word frees stored rows
+    #[arg(long, help_heading = "Uplink", requires = "broker")]
+    no_portal: bool,
+
     /// Go without TLS to a broker on another machine: everybody on the way can read and change what is sent
     #[arg(long, help_heading = "Uplink", requires = "broker", conflicts_with = "ca")]
     insecure_plaintext: bool,
@@ -151,11 +155,11 @@ pub(super) struct Setup {
     rtc: bool,
 
     /// Where the gateway's stores and keys lie, if not in /var/lib/vesigate
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = absolute)]
     data_dir: Option<PathBuf>,
 
     /// Where the gateway's sockets lie, if not in /run/vesigate
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = absolute)]
     sockets: Option<PathBuf>,
 
     /// Another root folder
@@ -213,21 +217,20 @@ impl Setup {
         let folder = self.config.parent().filter(|folder| !folder.as_os_str().is_empty());
         let place = Place::new(folder.unwrap_or_else(|| Path::new(".")), is_root);
         let mut talk = Talk::new(self.no_questions);
-        let mut secrets = Secrets::new(&place);
+        if !(talk.asks || self.yes || self.dry_run) {
+            return Err("nobody can be asked here: look at this with --dry-run, then say --yes".to_owned());
+        }
+        let mut pending = Pending::new(&place);
         self.greet(&talk, &draft, is_root);
         self.general(&talk, &mut draft)?;
 
         let config = self.meaning(&draft)?;
         receivers::step(self, &mut talk, &mut draft, &config).await?;
         self.clock(&mut talk, &mut draft).await?;
-        let around = Around {
-            setup: self,
-            place: &place,
-            runs: !matches!(check::deliver(&config).await, Err(error) if error.says_it_does_not_run()),
-        };
-        uplink::step(&around, &mut talk, &mut draft, &mut secrets).await?;
-        mail::step(self, &mut talk, &mut draft, &mut secrets).await?;
-        finish::step(self, &mut talk, &draft, &place, &secrets).await
+        let around = Around { setup: self, place: &place, former: config.uplink.clone() };
+        uplink::step(&around, &mut talk, &mut draft, &mut pending).await?;
+        mail::step(self, &mut talk, &mut draft, &mut pending).await?;
+        finish::step(self, &mut talk, &draft, &place, &pending).await
     }
 
     fn begin(&self) -> Result<Draft, String> {
@@ -255,10 +258,10 @@ impl Setup {
     }
 
     /// The same; `None`, and the reason told, if somebody can give other answers.
-    fn meaning_or_tell(&self, talk: &Talk, draft: &Draft) -> Result<Option<Config>, String> {
+    fn meaning_or_tell(&self, asks: bool, draft: &Draft) -> Result<Option<Config>, String> {
         match self.meaning(draft) {
             Ok(config) => Ok(Some(config)),
-            Err(reason) if talk.asks => {
+            Err(reason) if asks => {
                 Talk::tell(&reason);
                 Ok(None)
             }
@@ -329,8 +332,12 @@ impl Setup {
         Ok(())
     }
 
+    const fn has_uplink_flags(&self) -> bool {
+        self.no_uplink || self.portal.is_some() || self.broker.is_some()
+    }
+
     fn token(&self) -> Result<Option<Zeroizing<String>>, String> {
-        self.token_file.as_deref().map(secrets::read).transpose()
+        self.token_file.as_deref().map(pending::read).transpose()
     }
 }
 
@@ -347,6 +354,11 @@ fn server_of(draft: &Draft, section: &str, key: &str) -> Option<String> {
         Some(port) if !host.contains(':') => format!("{host}:{port}"),
         _ => host,
     })
+}
+
+/// A path as the configuration wants it.
+fn absolute(path: &str) -> std::io::Result<PathBuf> {
+    std::path::absolute(path)
 }
 
 /// `host` or `host:port`.

@@ -20,6 +20,8 @@ pub(super) struct Wanted {
     path: PathBuf,
     kind: ReceiverKind,
     baud: Option<u32>,
+    /// It is configured so already, and stays as it is.
+    kept: bool,
 }
 
 impl std::str::FromStr for Wanted {
@@ -37,7 +39,7 @@ impl std::str::FromStr for Wanted {
         }
         let kind = ReceiverKind::of_word(kind)
             .ok_or("the kind is auto, im871a, iu891a, amb8465, amb3665, cul, rc1180, raw or hex")?;
-        Ok(Self { path: path.into(), kind, baud })
+        Ok(Self { path: path.into(), kind, baud, kept: false })
     }
 }
 
@@ -46,12 +48,15 @@ impl Wanted {
         let What::Found(found) = &one.what else { return None };
         let kind = ReceiverKind::of_word(found.kind.word())?;
         let baud = (kind.usual_baud() != Some(found.baud)).then_some(found.baud);
-        Some(Self { path: one.port.path.clone(), kind, baud })
+        Some(Self { path: one.port.path.clone(), kind, baud, kept: false })
     }
 
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.insert("path", toml_edit::value(self.path.display().to_string()));
+        if self.kept {
+            return table;
+        }
         table.insert("kind", toml_edit::value(self.kind.word()));
         if let Some(baud) = self.baud {
             table.insert("baud", toml_edit::value(i64::from(baud)));
@@ -87,13 +92,21 @@ pub(super) async fn step(
         talk.forget(Area::Receiver);
         let mut wanted = kept(config);
         for one in look(&system, config, Vec::new(), true).await? {
-            take(&mut wanted, &one);
+            take(&mut wanted, &one, talk)?;
+        }
+        for absent in wanted.iter().filter(|wanted| wanted.kept && !wanted.path.exists()) {
+            let text = format!("{} is configured and not plugged in: it stays", absent.path.display());
+            talk.found(Finding::new(Area::Receiver, Verdict::Doubtful, text));
         }
         if talk.asks {
             wanted = chosen(wanted)?;
             while let Some(path) = Talk::ask_perhaps("Path of another receiver")? {
                 let named = look(&system, config, vec![path.clone().into()], true).await?;
+                let known = |wanted: &Wanted| {
+                    wanted.path == Path::new(&path) || named.iter().any(|one| one.port.is_at(&wanted.path))
+                };
                 match (named.iter().find_map(Wanted::of), path.parse::<Wanted>()) {
+                    _ if wanted.iter().any(known) => Talk::tell("That one is taken already."),
                     (Some(found), _) => wanted.push(found),
                     (None, Ok(by_hand)) if path.contains('=') => wanted.push(by_hand),
                     (None, _) if !Path::new(path.split('=').next().unwrap_or_default()).exists() => {
@@ -137,22 +150,39 @@ fn chosen(wanted: Vec<Wanted>) -> Result<Vec<Wanted>, String> {
     Ok(chosen)
 }
 
-/// Those that are configured and plugged in, or in use by the running gateway.
+/// Those that are configured, plugged in or not.
 fn kept(config: &Config) -> Vec<Wanted> {
-    let kept = config.receivers.iter().filter(|receiver| receiver.path.exists());
-    kept.map(|receiver| Wanted {
-        path: receiver.path.clone(),
-        kind: receiver.kind,
-        baud: Some(receiver.baud).filter(|baud| *baud != 0 && receiver.kind.usual_baud() != Some(*baud)),
-    })
-    .collect()
+    let kept = config.receivers.iter();
+    kept.map(|receiver| Wanted { path: receiver.path.clone(), kind: receiver.kind, baud: None, kept: true })
+        .collect()
 }
 
-fn take(wanted: &mut Vec<Wanted>, one: &Detected) {
-    let known = |wanted: &Wanted| one.port.is_at(&wanted.path);
-    if let Some(found) = Wanted::of(one).filter(|_| !wanted.iter().any(known)) {
-        wanted.push(found);
+/// Takes what was found; where something is configured, it is to be that.
+fn take(wanted: &mut Vec<Wanted>, one: &Detected, talk: &mut Talk) -> Result<(), String> {
+    let Some(found) = Wanted::of(one) else { return Ok(()) };
+    match wanted.iter_mut().find(|wanted| one.port.is_at(&wanted.path)) {
+        None => wanted.push(found),
+        Some(present) if present.kind == found.kind || present.kind == ReceiverKind::Auto => {}
+        Some(present) => {
+            let path = present.path.display();
+            let question = format!(
+                "At {path} is a {}, not the {}: change that?",
+                found.kind.word(),
+                present.kind.word()
+            );
+            if talk.asks && Talk::yes(&question, true)? {
+                *present = Wanted { path: present.path.clone(), ..found };
+            } else {
+                let text = format!(
+                    "{path}: {} is configured, and a {} answers: name it with --receiver",
+                    present.kind.word(),
+                    found.kind.word()
+                );
+                talk.found(Finding::new(Area::Receiver, Verdict::Bad, text));
+            }
+        }
     }
+    Ok(())
 }
 
 /// Asks the ports, all that may be receivers or these; tells of each if that is wished.

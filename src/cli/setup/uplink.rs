@@ -2,28 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use messages::enrol::EnrolAnswer;
-use toml_edit::{InlineTable, Value};
-use zeroize::Zeroizing;
-
+use super::pending::{Pending, read, typed};
 use super::talk::Talk;
-use super::{Secrets, Setup, host_and_port, server_of};
+use super::{Setup, host_and_port, server_of};
 use crate::check::{self, Area, Finding, Verdict};
-use crate::config::{Config, Credentials, Name};
+use crate::config::{self, Config, Name, Secret};
 use crate::setup::draft::Draft;
 use crate::setup::place::Place;
 use crate::uplink::enrol::{Enrolment, PortalAddress, broker};
 use crate::world::Clock;
+use messages::enrol::EnrolAnswer;
+use toml_edit::{InlineTable, Value};
 
-/// The user name of a portal's password login.
 const PASSWORD: &str = "broker.password";
 
 /// What else the step needs.
 pub(super) struct Around<'a> {
     pub(super) setup: &'a Setup,
     pub(super) place: &'a Place,
-    /// Whether the delivering half runs: then nobody else may connect by its name.
-    pub(super) runs: bool,
+    /// The uplink that is configured now.
+    pub(super) former: Option<config::Uplink>,
 }
 
 /// Sets `[uplink]`, and tries it.
@@ -31,22 +29,24 @@ pub(super) async fn step(
     around: &Around<'_>,
     talk: &mut Talk,
     draft: &mut Draft,
-    secrets: &mut Secrets,
+    pending: &mut Pending,
 ) -> Result<(), String> {
     Talk::heading("Uplink");
     let (mut change, mut first) = (true, true);
     loop {
         talk.forget(Area::Broker);
-        if change && !choose(around, talk, draft, secrets, first)? {
+        if change && !choose(around, talk, draft, pending, first)? {
             return Ok(());
         }
+        // What flags say is not asked for.
+        let asks = talk.asks && !(first && around.setup.has_uplink_flags());
         first = false;
-        let Some(config) = around.setup.meaning_or_tell(talk, draft)? else {
+        let Some(config) = around.setup.meaning_or_tell(asks, draft)? else {
             change = true;
             continue;
         };
         let mut works = true;
-        for finding in try_broker(around, &config, &secrets.credentials()).await {
+        for finding in try_broker(around, &config, pending).await? {
             works &= finding.verdict != Verdict::Bad;
             talk.found(finding);
         }
@@ -62,30 +62,29 @@ fn choose(
     around: &Around<'_>,
     talk: &Talk,
     draft: &mut Draft,
-    secrets: &mut Secrets,
+    pending: &mut Pending,
     first: bool,
 ) -> Result<bool, String> {
     let setup = around.setup;
-    let present = draft.config(&setup.config).ok().and_then(|config| config.uplink);
-    if setup.no_uplink {
+    if first && setup.no_uplink {
         draft.set("uplink", "enabled", false);
         Talk::tell("off: nothing leaves this machine");
         return Ok(false);
     }
-    if let Some(portal) = &setup.portal {
-        return enrol(around, draft, Some(portal)).map(|()| true);
+    if let Some(portal) = setup.portal.as_ref().filter(|_| first) {
+        return enrol(around, draft, pending, Some(portal)).map(|()| true);
     }
-    if let Some(broker) = &setup.broker {
-        by_flags(setup, draft, secrets, broker)?;
+    if let Some(broker) = setup.broker.as_ref().filter(|_| first) {
+        by_flags(setup, draft, pending, broker)?;
         return Ok(true);
     }
-    if let Some(present) = present.as_ref().filter(|_| first) {
+    if let Some(former) = around.former.as_ref().filter(|_| first) {
         let keep = format!(
             "Keep {}:{} as {}/{}?",
-            present.host.as_str(),
-            present.port,
-            present.utility,
-            present.gateway
+            former.host.as_str(),
+            former.port,
+            former.utility,
+            former.gateway
         );
         if !talk.asks || Talk::yes(&keep, true)? {
             return Ok(true);
@@ -99,68 +98,65 @@ fn choose(
     }
     Talk::tell("Readings go to your utility's portal, or to a broker of your own (MQTT).");
     if Talk::yes("Have you got a token to enrol this gateway at a portal?", true)? {
-        return enrol(around, draft, None).map(|()| true);
+        return enrol(around, draft, pending, None).map(|()| true);
     }
     if !Talk::yes("Is there a broker?", false)? {
         draft.set("uplink", "enabled", false);
         Talk::tell("off: nothing leaves this machine");
         return Ok(false);
     }
-    by_questions(draft, secrets, around.place)?;
+    by_questions(draft, pending)?;
     Ok(true)
 }
 
-fn enrol(around: &Around<'_>, draft: &mut Draft, portal: Option<&PortalAddress>) -> Result<(), String> {
+fn enrol(
+    around: &Around<'_>,
+    draft: &mut Draft,
+    pending: &mut Pending,
+    portal: Option<&PortalAddress>,
+) -> Result<(), String> {
     let setup = around.setup;
     let config = draft.config(&setup.config).unwrap_or_default();
+    let store = around.place.enrolment();
+    if let Some((answer, enrolment)) = store.unfinished() {
+        let name = format!("{}/{}", answer.utility, answer.gateway);
+        if portal.is_some()
+            || Talk::yes(&format!("Take up the enrolment as {name} that was not finished?"), true)?
+        {
+            Talk::tell(&format!("enrolled as {name} before; that is taken up"));
+            return enter(around.place, draft, pending, &answer, &enrolment);
+        }
+    }
     loop {
         let portal = match portal {
             Some(portal) => portal.clone(),
-            None => match PortalAddress::parse(&Talk::ask("The portal's address", None)?) {
-                Ok(portal) => portal,
-                Err(error) => {
-                    Talk::tell(&error.to_string());
-                    continue;
-                }
-            },
+            None => Talk::ask_as("The portal's address", None, |text| {
+                PortalAddress::parse(text).map_err(|error| error.to_string())
+            })?,
         };
         let token = match setup.token()? {
             Some(token) => token,
-            None if setup.portal.is_none() || crate::cli::prompt::is_possible() => Talk::secret("Token")?,
+            None if crate::cli::prompt::is_possible() => typed("Token")?,
             None => {
                 return Err("say where the token is: --token-file FILE, or - for standard input".to_owned());
             }
         };
         // The key is on disk before the portal is asked: if the answer gets lost, the same key gets the same answer.
-        let kept = around.place.beside("enrolment.key");
-        let enrolment = match std::fs::read_to_string(&kept).map(Zeroizing::new) {
-            Ok(key) => Enrolment::again(&key).or_else(|_| Enrolment::new()),
-            Err(_) => Enrolment::new(),
-        };
-        let enrolment = enrolment.map_err(|error| error.to_string())?;
-        let told = |path: &Path| {
-            let path = path.display().to_string();
-            move |error: std::io::Error| format!("{path} cannot be written: {error}: run this with sudo")
-        };
-        around.place.make_folder().map_err(told(&setup.config))?;
-        around.place.write_secret(&kept, enrolment.private_key.as_bytes()).map_err(told(&kept))?;
+        let told = |error| format!("{} cannot be written: {error}: run this with sudo", store.key.display());
+        around.place.make_folder().map_err(told)?;
+        let enrolment = store.key_or_new().map_err(|error| error.to_string())?;
+        around.place.write_secret(&store.key, enrolment.private_key.as_bytes()).map_err(told)?;
         let keys = around.place.public_keys(&config)?;
         match enrolment.ask(&portal, setup.portal_ca.as_deref(), token.trim(), keys) {
             Ok(answer) => {
-                let files = Files::of(around.place, &answer);
-                files.write(around.place, &answer, &enrolment).map_err(told(&files.certificate))?;
-                let _ = std::fs::remove_file(&kept);
-                files.enter(draft, &answer)?;
+                // The token is used up now: whatever comes in between, this is not lost.
+                let text = serde_json::to_vec(&answer).map_err(|error| error.to_string())?;
+                around.place.write_secret(&store.answer, &text).map_err(told)?;
                 Talk::tell(&format!("enrolled as {}/{}", answer.utility, answer.gateway));
-                return Ok(());
+                return enter(around.place, draft, pending, &answer, &enrolment);
             }
+            Err(error) if setup.portal.is_some() => return Err(error.to_string()),
             Err(error) => {
-                if !error.is_open() {
-                    let _ = std::fs::remove_file(&kept);
-                }
-                if setup.portal.is_some() {
-                    return Err(error.to_string());
-                }
                 Talk::tell(&error.to_string());
                 if !Talk::yes("Try again?", true)? {
                     return Err("not enrolled: nothing was changed".to_owned());
@@ -170,36 +166,31 @@ fn enrol(around: &Around<'_>, draft: &mut Draft, portal: Option<&PortalAddress>)
     }
 }
 
-/// What enrolment brings, by the gateway's name, so that those of another one stay.
-struct Files {
-    ca: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-impl Files {
-    fn of(place: &Place, answer: &EnrolAnswer) -> Self {
-        let file = |end: &str| place.beside(&format!("{}-{}{end}", answer.utility, answer.gateway));
-        Self { ca: file(".ca.pem"), certificate: file(".pem"), key: file(".key") }
+/// What enrolment brought, in files by the gateway's name, so that those of another one stay.
+fn enter(
+    place: &Place,
+    draft: &mut Draft,
+    pending: &mut Pending,
+    answer: &EnrolAnswer,
+    enrolment: &Enrolment,
+) -> Result<(), String> {
+    let file = |end: &str| place.beside(&format!("{}-{}{end}", answer.utility, answer.gateway));
+    let (ca, certificate, key) = (file(".ca.pem"), file(".pem"), file(".key"));
+    pending.hold(ca.clone(), Secret::from(answer.broker_ca.as_str()), true);
+    pending.hold(certificate.clone(), Secret::from(answer.certificate.as_str()), true);
+    pending.hold(key.clone(), Secret::from(enrolment.private_key.as_str()), false);
+    let store = place.enrolment();
+    pending.remove_at_end(store.key);
+    pending.remove_at_end(store.answer);
+    let (host, port) = broker(answer).map_err(|error| error.to_string())?;
+    draft.set("gateway", "utility", answer.utility.to_string());
+    draft.set("gateway", "name", answer.gateway.to_string());
+    address(draft, host, Some(port));
+    tls(draft, &ca, Some((&certificate, &key)));
+    for key in ["user", "password_file", "acknowledge"] {
+        draft.unset("uplink", key);
     }
-
-    fn write(&self, place: &Place, answer: &EnrolAnswer, enrolment: &Enrolment) -> std::io::Result<()> {
-        place.write_secret(&self.key, enrolment.private_key.as_bytes())?;
-        place.write(&self.certificate, &answer.certificate)?;
-        place.write(&self.ca, &answer.broker_ca)
-    }
-
-    fn enter(&self, draft: &mut Draft, answer: &EnrolAnswer) -> Result<(), String> {
-        let (host, port) = broker(answer).map_err(|error| error.to_string())?;
-        draft.set("gateway", "utility", answer.utility.to_string());
-        draft.set("gateway", "name", answer.gateway.to_string());
-        address(draft, host, Some(port));
-        tls(draft, &self.ca, Some((&self.certificate, &self.key)));
-        for key in ["user", "password_file", "insecure_plaintext", "acknowledge"] {
-            draft.unset("uplink", key);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn address(draft: &mut Draft, host: &str, port: Option<u16>) {
@@ -223,7 +214,7 @@ fn tls(draft: &mut Draft, ca: &Path, client: Option<(&Path, &Path)>) {
     draft.unset("uplink", "insecure_plaintext");
 }
 
-fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets, broker: &str) -> Result<(), String> {
+fn by_flags(setup: &Setup, draft: &mut Draft, pending: &mut Pending, broker: &str) -> Result<(), String> {
     for (key, value) in [("utility", &setup.utility), ("name", &setup.name)] {
         if let Some(value) = value {
             draft.set("gateway", key, value.as_str());
@@ -231,22 +222,48 @@ fn by_flags(setup: &Setup, draft: &mut Draft, secrets: &mut Secrets, broker: &st
     }
     let (host, port) = host_and_port(broker)?;
     address(draft, &host, port);
-    match &setup.ca {
-        Some(ca) => tls(draft, ca, setup.certificate.as_deref().zip(setup.key.as_deref())),
-        None => draft.unset("uplink", "tls"),
+    // What the flags do not name was for the broker before.
+    for key in ["tls", "insecure_plaintext", "user", "password_file", "acknowledge"] {
+        draft.unset("uplink", key);
+    }
+    if let Some(ca) = &setup.ca {
+        let client = setup.certificate.as_deref().zip(setup.key.as_deref());
+        own_tls(draft, pending, ca, client)?;
     }
     if setup.insecure_plaintext {
         draft.set("uplink", "insecure_plaintext", true);
     }
+    if setup.no_portal {
+        draft.set("uplink", "acknowledge", "broker");
+    }
     if let Some(user) = &setup.user {
         let password = setup.password_file.as_deref().ok_or("--user needs --password-file")?;
         draft.set("uplink", "user", user.as_str());
-        secrets.take_file(draft, "uplink", PASSWORD, password)?;
+        pending.password(draft, "uplink", PASSWORD, &read(password)?);
     }
     Ok(())
 }
 
-fn by_questions(draft: &mut Draft, secrets: &mut Secrets, place: &Place) -> Result<(), String> {
+/// TLS with files of our own, of which the service gets copies: it may not see where they are.
+fn own_tls(
+    draft: &mut Draft,
+    pending: &mut Pending,
+    ca: &Path,
+    client: Option<(&Path, &Path)>,
+) -> Result<(), String> {
+    let is_the_systems = ca.starts_with("/etc/ssl") || ca.starts_with("/usr/share");
+    let ca = if is_the_systems { ca.to_owned() } else { pending.copy(ca, "broker-ca.pem", true)? };
+    let client = match client {
+        Some((certificate, key)) => {
+            Some((pending.copy(certificate, "gateway.pem", true)?, pending.copy(key, "gateway.key", false)?))
+        }
+        None => None,
+    };
+    tls(draft, &ca, client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path())));
+    Ok(())
+}
+
+fn by_questions(draft: &mut Draft, pending: &mut Pending) -> Result<(), String> {
     let present = server_of(draft, "uplink", "host");
     let (host, port) = Talk::ask_as("The broker (host or host:port)", present.as_deref(), host_and_port)?;
     address(draft, &host, port);
@@ -261,49 +278,57 @@ fn by_questions(draft: &mut Draft, secrets: &mut Secrets, place: &Place) -> Resu
         draft.set("gateway", key, Talk::ask_as(question, present.as_deref(), name)?);
     }
     let here = ["localhost", "127.0.0.1", "::1"].contains(&host.as_str());
-    let with_tls =
-        !here && Talk::yes("Is the line protected by TLS (else all on the way read along)?", true)?;
-    if with_tls {
+    for key in ["tls", "insecure_plaintext", "user", "password_file", "acknowledge"] {
+        draft.unset("uplink", key);
+    }
+    if !here && Talk::yes("Is the line protected by TLS (else all on the way read along)?", true)? {
         let ca = "File of the broker's authority (PEM)";
         let ca = Talk::ask_as(ca, Some("/etc/ssl/certs/ca-certificates.crt"), readable)?;
         let client = match Talk::ask_perhaps("File of our own certificate")? {
             Some(certificate) => {
-                let key = place.beside("gateway.key").display().to_string();
-                Some((certificate, Talk::ask_as("File of its private key", Some(&key), readable)?))
+                let certificate = readable(&certificate)?;
+                Some((certificate, Talk::ask_as("File of its private key", None, readable)?))
             }
             None => None,
         };
-        let client = client.as_ref().map(|(certificate, key)| (Path::new(certificate), Path::new(key)));
-        tls(draft, Path::new(&ca), client);
-    } else {
-        draft.unset("uplink", "tls");
-        if !here {
-            draft.set("uplink", "insecure_plaintext", true);
-        }
+        let client = client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        own_tls(draft, pending, &ca, client)?;
+    } else if !here {
+        draft.set("uplink", "insecure_plaintext", true);
     }
-    match Talk::ask_perhaps("User at the broker")? {
-        Some(user) => {
-            draft.set("uplink", "user", user);
-            secrets.take(draft, "uplink", PASSWORD, &Talk::secret("Password")?);
-        }
-        None => {
-            draft.unset("uplink", "user");
-            draft.unset("uplink", "password_file");
-        }
+    if let Some(user) = Talk::ask_perhaps("User at the broker")? {
+        draft.set("uplink", "user", user);
+        pending.password(draft, "uplink", PASSWORD, &typed("Password")?);
+    }
+    if !Talk::yes("Does a portal take the readings from there, and acknowledge them?", true)? {
+        draft.set("uplink", "acknowledge", "broker");
     }
     Ok(())
 }
 
-/// The name of a file that can be read.
-fn readable(file: &str) -> Result<String, String> {
+/// A file that can be read, by its whole path.
+fn readable(file: &str) -> Result<PathBuf, String> {
     let told = |error| format!("{file} cannot be read: {error}");
-    std::fs::File::open(file).map(|_| file.to_owned()).map_err(told)
+    std::fs::File::open(file).and_then(|_| std::path::absolute(file)).map_err(told)
 }
 
-async fn try_broker(around: &Around<'_>, config: &Config, credentials: &Credentials) -> Vec<Finding> {
-    if around.runs {
+async fn try_broker(
+    around: &Around<'_>,
+    config: &Config,
+    pending: &mut Pending,
+) -> Result<Vec<Finding>, String> {
+    let same = |former: &config::Uplink| {
+        let now = config.uplink.as_ref();
+        now.is_some_and(|now| {
+            (&now.host, &now.utility, &now.gateway) == (&former.host, &former.utility, &former.gateway)
+        })
+    };
+    // Whoever connects by the gateway's name ends the line that it has.
+    let idle = matches!(check::deliver(config).await, Err(error) if error.says_it_does_not_run());
+    if !idle && around.former.as_ref().is_some_and(same) {
         let text = "not tried, since the running gateway has the line: `vesigate check` asks it";
-        return vec![Finding::new(Area::Broker, Verdict::Skipped, text)];
+        return Ok(vec![Finding::new(Area::Broker, Verdict::Skipped, text)]);
     }
-    check::broker(config, credentials, &Clock::system()).await
+    let config = pending.tried(config)?;
+    Ok(check::broker(&config, &pending.credentials(), &Clock::system()).await)
 }

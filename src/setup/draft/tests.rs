@@ -140,6 +140,21 @@ enabled = false
 }
 
 #[test]
+fn one_more_leaves_the_others_and_another_kind_begins_anew() {
+    let mut draft = Draft::begin(Some(BY_HAND.to_owned())).unwrap();
+    draft.add(Many::Contact, table(&[("name", "on-call"), ("email", "a@b.fi")]));
+    draft.add(Many::Contact, table(&[("name", "boss"), ("email", "c@b.fi")]));
+    draft.add(Many::Contact, table(&[("name", "on-call"), ("email", "d@b.fi")]));
+    let text = draft.text();
+    assert!(text.contains("c@b.fi") && text.contains("d@b.fi") && !text.contains("a@b.fi"), "{text}");
+    // Kept by its path alone, with all that was said of it; not so as another kind.
+    draft.set_all(Many::Receiver, vec![table(&[("path", "/dev/a")])]);
+    assert!(draft.text().contains("kind = \"cul\"\nsilent_after"), "{}", draft.text());
+    draft.set_all(Many::Receiver, vec![table(&[("path", "/dev/a"), ("kind", "raw"), ("baud", "x")])]);
+    assert!(!draft.text().contains("silent_after"), "{}", draft.text());
+}
+
+#[test]
 fn what_is_no_toml_is_refused() {
     assert_eq!(Draft::begin(Some("[gateway".to_owned())).unwrap_err(), DraftError);
 }
