@@ -73,7 +73,10 @@ pub async fn run(
         }
         let wait = backoff.next(u32::from_le_bytes(random()));
         attendant.tell(&end, wait);
-        attendant.quiet.interrupted();
+        // Whoever was begun anew because it was quiet had listened: the gap goes on.
+        if !matches!(end, End::Quiet(_)) {
+            attendant.quiet.interrupted();
+        }
         tokio::select! {
             () = attendant.stop.cancelled() => return,
             () = sleep_until((now() + wait).into()) => {}
@@ -208,7 +211,6 @@ impl Attendant {
                     }
                     Ok(count) => {
                         last = now();
-                        self.quiet.heard(last);
                         self.in_vain = 0;
                         self.decoder.bytes(last, buffer.get(..count).unwrap_or_default(), &mut events);
                     }
@@ -235,6 +237,7 @@ impl Attendant {
         for event in events.drain(..) {
             match event {
                 Event::Heard(heard) => {
+                    self.quiet.heard(now());
                     if self.told.take().is_some() {
                         info!(feed = %self.feed.name, "feed {}: telegrams come again", self.feed.name);
                     }
@@ -279,8 +282,7 @@ impl Attendant {
             (FeedSource::Input, _) => FOREVER,
             (_, limit) => {
                 let usual = self.quiet.set_up_after();
-                let once = limit.map_or(usual, |limit| limit.min(usual));
-                once.saturating_mul(1 << self.in_vain.min(MOST_DOUBLINGS))
+                limit.unwrap_or(usual).saturating_mul(1 << self.in_vain.min(MOST_DOUBLINGS))
             }
         }
     }

@@ -71,7 +71,7 @@ fn is_wanted(setup: &Setup, talk: &Talk) -> Result<bool, String> {
     if setup.yes {
         return Ok(true);
     }
-    talk.asks.then(|| Talk::yes("Write this?", true)).unwrap_or(Ok(false))
+    if talk.asks { Talk::yes("Write this?", true) } else { Ok(false) }
 }
 
 fn write(

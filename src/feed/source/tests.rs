@@ -82,6 +82,25 @@ async fn a_source_that_is_quiet_is_begun_anew_ever_more_seldom_until_something_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_site_with_one_weak_meter_is_left_alone_once_its_pace_is_known() {
+    let (attendant, heard) = attendant(chain(), None, 200);
+    let mut bench = attend(attendant, heard);
+    let mut begun_anew = Vec::new();
+    for telegram in 0..100 {
+        tokio::time::sleep(Duration::from_secs(20 * 60)).await;
+        if bench.task.is_finished() {
+            let (attendant, end) = bench.task.await.unwrap();
+            assert!(matches!(end, End::Quiet(_)), "{end:?}");
+            begun_anew.push(telegram);
+            bench = attend(attendant, bench.heard);
+        }
+        bench.to.write_all(line(telegram).as_bytes()).await.unwrap();
+        assert!(bench.heard.recv().await.is_some());
+    }
+    assert!(begun_anew.iter().all(|telegram| *telegram <= 10), "{begun_anew:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_knows_the_site_may_be_less_patient_and_standard_input_is_waited_for() {
     let limit = Duration::from_secs(300);
     let (attendant_, heard) = attendant(chain(), Some(limit), 8);

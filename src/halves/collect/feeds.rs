@@ -78,7 +78,7 @@ impl Feeds {
             Err(error) => {
                 let path = self.socket.display();
                 self.deaf = Some(format!(
-                    "no feeder can connect: {path}: {error}; run systemd-tmpfiles --create, or look who may write there"
+                    "no feeder can connect: {path}: {error}; run systemd-tmpfiles --create and systemctl restart vesigate-collect, or look who may write there"
                 ));
             }
         }

@@ -47,6 +47,8 @@ struct Place {
     trouble: Option<String>,
     /// Whether it works, and since when.
     works: (bool, Uptime),
+    /// That it does not is told.
+    told: bool,
 }
 
 /// A feeder that is connected.
@@ -189,6 +191,7 @@ impl Place {
             running: None,
             trouble: None,
             works: (true, now),
+            told: false,
         }
     }
 
@@ -247,7 +250,10 @@ impl Place {
         if self.works.0 != fault.is_none() {
             self.works = (fault.is_none(), now);
         }
-        let gone = fault.filter(|_| now.since(self.works.1) >= PATIENCE);
+        // While it runs again only what was told goes on: whether it is over shows after a while.
+        let lasts = now.since(self.works.1) >= PATIENCE && (self.told || self.running.is_none());
+        let gone = fault.filter(|_| lasts);
+        self.told = gone.is_some();
         let since = self.heard.max(self.listens).filter(|_| gone.is_none() && self.taken.is_some());
         let silent = since.map(|since| instant.saturating_duration_since(since));
         let deaf = silent.filter(|silent| *silent >= self.quiet.deaf_after()).map(|silent| {
@@ -388,6 +394,22 @@ mod tests {
         assert!(wrong(62).gone.is_some(), "it has not shown yet that it lasts");
         let over = wrong(82);
         assert_eq!((over.gone, over.deaf), (None, None));
+    }
+
+    #[test]
+    fn a_source_that_is_back_at_once_is_no_trouble() {
+        let (table, now) = (table(&[feed("a")]), Instant::now());
+        let instant = |seconds| now + Duration::from_secs(seconds);
+        let seat = table.seat(&"a".parse().unwrap()).unwrap();
+        let say = |state, second| seat.report(Report { state, ..Report::default() }, instant(second));
+        for start in (0..600).step_by(70) {
+            say(SourceState::Running, start);
+            for second in start + 1..start + 69 {
+                assert_eq!(table.wrong(at(second), instant(second), None).remove(0).gone, None, "{second}");
+            }
+            say(SourceState::Failed("the chain has ended".to_owned()), start + 69);
+            assert_eq!(table.wrong(at(start + 69), instant(start + 69), None).remove(0).gone, None);
+        }
     }
 
     #[test]
