@@ -168,10 +168,10 @@ async fn a_chain_that_dies_is_started_again_with_all_its_programs_gone() {
     // The first program holds the stick; whoever finds it held gives up, as with a real one.
     let script = format!(
         "#!/bin/sh\nif ! mkdir {0}; then echo 'usb_claim_interface error -6' >&2; exit 1; fi\n\
-         : > {2}\ntrap 'rmdir {0}; exit' TERM\n{1} & wait\n",
+         trap ': > {2}; rmdir {0}; exit' TERM\n{1} & wait\n",
         stick.display(),
         chain(&site),
-        // What was on the air before it was started it does not hear.
+        // What one has heard the next one does not hear again.
         site.path("air").display(),
     );
     fs::write(site.path("rtl_sdr"), script).unwrap();

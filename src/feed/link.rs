@@ -179,19 +179,6 @@ impl Feeder {
                 biased;
                 () = stop.cancelled() => return Over::Done,
                 over = goodbye(&mut read, &mut ears, &mut buffer) => return Over::Lost(over),
-                heard = running.heard.recv() => match heard {
-                    Some(heard) if lossless || heard.at.elapsed() <= FRESH => {
-                        wire::line(&wire::telegram(&heard.bytes, heard.link_mode))
-                    }
-                    Some(_) => {
-                        self.dropped = self.dropped.saturating_add(1);
-                        continue;
-                    }
-                    None => {
-                        let last = report(running, self.dropped);
-                        return last_words(&mut read, &mut write, last, stop).await;
-                    }
-                },
                 Ok(()) = running.report.changed() => {
                     let now = report(running, self.dropped);
                     // Counts alone can wait for the next tick.
@@ -209,6 +196,19 @@ impl Feeder {
                     (told, told_at) = (now, Some(Instant::now()));
                     wire::line(&ToCollect::Report(told.clone()))
                 }
+                heard = running.heard.recv() => match heard {
+                    Some(heard) if lossless || heard.at.elapsed() <= FRESH => {
+                        wire::line(&wire::telegram(&heard.bytes, heard.link_mode))
+                    }
+                    Some(_) => {
+                        self.dropped = self.dropped.saturating_add(1);
+                        continue;
+                    }
+                    None => {
+                        let last = report(running, self.dropped);
+                        return last_words(&mut read, &mut write, last, stop).await;
+                    }
+                },
             };
             let Ok(line) = line else { continue };
             tokio::select! {

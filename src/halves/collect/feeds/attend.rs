@@ -15,6 +15,8 @@ use crate::receiver::{LinkCrcs, RawFrame};
 
 /// How long a greeting may take, and a goodbye.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A feeder that says nothing for so long hangs.
+const HANGS: Duration = Duration::from_secs(60);
 /// No radio brings telegrams faster: the shortest takes some milliseconds on the air.
 const SHORTEST: Duration = Duration::from_millis(4);
 /// So much faster than that it may be for a moment, since pipes gather what they carry.
@@ -63,6 +65,8 @@ async fn listen(line: &mut Line, seat: &Seat, telegrams: &mpsc::Sender<(u8, RawF
             biased;
             why = seat.has_to_go() => return Some(why),
             said = line.next() => said?,
+            // It reports each ten seconds: one that hangs must not keep the place of one that works.
+            () = tokio::time::sleep(HANGS) => return Some("nothing came from its feeder for a minute".to_owned()),
         };
         match said {
             Some(ToCollect::Telegram { hex, mode }) => {
@@ -190,6 +194,21 @@ mod tests {
         let [status] = &table.status()[..] else { panic!() };
         assert_eq!((status.restarts, status.connected), (3, false));
         assert_eq!(table.told(&Clock::manual(0), |_| None)[0].frames, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feeder_that_hangs_loses_its_place() {
+        let table = table();
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let (telegrams, _frames) = mpsc::channel(8);
+        ours.write_all(&hello()).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        attend(theirs, &table, &telegrams).await;
+        assert!(begun.elapsed() >= HANGS);
+        let mut answer = String::new();
+        ours.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("nothing came from its feeder for a minute"), "{answer}");
+        assert!(!table.status()[0].connected, "another one may come");
     }
 
     #[tokio::test]
