@@ -1,29 +1,30 @@
 //! `vesigate meters`: every expected meter, green or red, and why.
 
+mod stored;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
-use messages::batch::{Record, Stream};
 use messages::event::{MeterStatus, Reception, Refusal};
-use messages::reading::{Code, HourRow, Role};
+use messages::reading::{Code, Role};
 use messages::{MeterId, Quantity, Time};
 use serde::Serialize;
 use wmbus::Meter;
 use wmbus::meter::profile;
 
+use self::stored::Stored;
 use super::common::{
-    Colour, Common, Table, Zone, ago, before, finish, now, open_store, paint, print, print_json, short, span,
+    Colour, Common, Table, Zone, ago, finish, now, open_store, paint, print, print_json, short, span,
 };
 use super::known::{self, address, by_selector};
 use super::{common, exit};
-use crate::collector::checkpoint::read_meters;
 use crate::collector::open::Protected;
 use crate::config::{Config, MeterList};
 use crate::halves::questions::OfCollect;
 use crate::health::heard::HeardMeter;
 use crate::health::status::{CollectStatus, Refusing};
 use crate::keyring::Selector;
-use crate::store::{CollectReader, Part, StoreError};
+use crate::store::CollectReader;
 
 /// Show every expected meter: heard or not, opened or not, and why
 ///
@@ -52,8 +53,6 @@ Exit codes: 0 every meter is well, 1 some are not, 2 it could not run";
 
 /// Not heard for so long, a meter is silent.
 const SILENT: u64 = 24 * 3600;
-/// So far back the store is looked through for rows and for what was told of meters.
-const BACK: i64 = 8 * 86_400;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -154,16 +153,6 @@ struct Sources {
 struct Running {
     uptime_s: u64,
     refusing: Vec<Refusing>,
-}
-
-/// What the store knows.
-#[derive(Default)]
-struct Stored {
-    rows: BTreeMap<MeterId, HourRow>,
-    told: BTreeMap<MeterId, MeterStatus>,
-    /// The boundary of the last row, from what the collector remembers.
-    written: BTreeMap<MeterId, Option<Time>>,
-    sealed: BTreeMap<MeterId, u64>,
 }
 
 impl Sources {
@@ -343,59 +332,6 @@ impl Sources {
     }
 }
 
-impl Stored {
-    fn read(reader: &CollectReader, at: Time) -> Result<Self, StoreError> {
-        let mut stored = Self::default();
-        for part in [Part::Meters, Part::MetersSince] {
-            for entry in read_meters(&reader.part(part)?.unwrap_or_default()) {
-                if let Ok(id) = entry.meter.to_string().parse() {
-                    stored.written.insert(id, entry.written);
-                }
-            }
-        }
-        for (meter, count) in reader.sealed_meters()? {
-            if let Ok(id) = meter.to_string().parse() {
-                stored.sealed.insert(id, count);
-            }
-        }
-        let since = before(at, BACK);
-        for stream in [Stream::Readings, Stream::Events] {
-            for block in reader.newest_first(stream) {
-                let block = block?;
-                let all = stream == Stream::Readings
-                    && !stored.written.is_empty()
-                    && stored.written.keys().all(|meter| stored.rows.contains_key(meter));
-                if all || block.stored.is_some_and(|stored| stored < since) {
-                    break;
-                }
-                for record in block.body.decode().into_iter().flatten().flatten() {
-                    stored.take(record);
-                }
-            }
-        }
-        Ok(stored)
-    }
-
-    /// The newest of each meter stays.
-    fn take(&mut self, record: Record) {
-        match record {
-            Record::Hour(row) => {
-                let known = self.rows.get(&row.meter).map(|known| known.boundary);
-                if known.is_none_or(|known| known < row.boundary) {
-                    self.rows.insert(row.meter, *row);
-                }
-            }
-            Record::Meter(status) => {
-                let known = self.told.get(&status.meter).map(|known| known.at);
-                if known.is_none_or(|known| known < status.at) {
-                    self.told.insert(status.meter, status);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 fn no_key(id: MeterId) -> String {
     format!("has no key: vesigate keys add {}", id.serial())
 }
@@ -480,7 +416,7 @@ mod tests {
         let at: Time = "2026-11-25T10:00:00Z".parse().unwrap();
         let mut stored = Stored::default();
         if let Some(row_ago) = row_ago {
-            stored.written.insert(meter, Some(before(at, row_ago)));
+            stored.written.insert(meter, Some(common::before(at, row_ago)));
         }
         let sources = Sources {
             list: MeterList::default(),
