@@ -230,6 +230,7 @@ impl Setup {
         let around = Around { setup: self, place: &place, former: config.uplink.clone() };
         uplink::step(&around, &mut talk, &mut draft, &mut pending).await?;
         mail::step(self, &mut talk, &mut draft, &mut pending).await?;
+        pending.only_named(&draft.text());
         finish::step(self, &mut talk, &draft, &place, &pending).await
     }
 
@@ -358,7 +359,8 @@ fn server_of(draft: &Draft, section: &str, key: &str) -> Option<String> {
 
 /// A path as the configuration wants it.
 fn absolute(path: &str) -> std::io::Result<PathBuf> {
-    std::path::absolute(path)
+    // What a link leads to is written, the link stays.
+    std::fs::canonicalize(path).or_else(|_| std::path::absolute(path))
 }
 
 /// `host` or `host:port`.

@@ -64,6 +64,18 @@ impl Pending {
         self.left.push(path);
     }
 
+    /// What the configuration does not name after all is not written: an answer was changed. An enrolment that is not used
+    /// stays to be taken up.
+    pub(super) fn only_named(&mut self, configuration: &str) {
+        let before = self.held.len();
+        self.held.retain(|held| configuration.contains(&held.path.display().to_string()));
+        if self.held.len() < before
+            && !self.held.iter().any(|held| held.path.extension().is_some_and(|end| end == "key"))
+        {
+            self.left.clear();
+        }
+    }
+
     /// Secrets that are held go before what the files hold; credentials are looked for where the service manager does.
     pub(super) fn credentials(&self) -> Credentials {
         let mut credentials = Credentials::by_hand(None, PathBuf::from("/"));
@@ -162,9 +174,14 @@ impl Drop for Stage {
 
 fn read_whole(file: &Path) -> Result<Zeroizing<String>, String> {
     let told = |error: io::Error| format!("{}: {error}", file.display());
-    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(LONGEST).unwrap_or_default()));
+    // One byte more, so that a longer file shows.
+    let room = usize::try_from(LONGEST).unwrap_or_default().saturating_add(1);
+    let mut text = Zeroizing::new(String::with_capacity(room));
     let opened = fs::File::open(file).map_err(told)?;
-    opened.take(LONGEST).read_to_string(&mut text).map_err(told)?;
+    opened.take(LONGEST.saturating_add(1)).read_to_string(&mut text).map_err(told)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > LONGEST {
+        return Err(format!("{} is longer than any secret or certificate (64 kB)", file.display()));
+    }
     Ok(text)
 }
 
@@ -175,8 +192,9 @@ pub(super) fn read(file: &Path) -> Result<Zeroizing<String>, String> {
     } else {
         read_whole(file)?
     };
-    let line = text.lines().next().unwrap_or_default().trim();
-    if line.is_empty() {
+    // A password may begin or end with a space.
+    let line = text.lines().next().unwrap_or_default();
+    if line.trim().is_empty() {
         return Err(format!("{} holds no secret: it is empty", file.display()));
     }
     Ok(Zeroizing::new(line.to_owned()))
@@ -190,5 +208,41 @@ pub(super) fn typed(question: &str) -> Result<Zeroizing<String>, String> {
             return Ok(secret);
         }
         Talk::tell("Nothing was typed; Ctrl-C ends, and nothing is changed.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_configuration_does_not_name_after_all_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path(), false);
+        let mut pending = Pending::new(&place);
+        for name in ["a.key", "broker.password"] {
+            pending.hold(place.beside(name), Secret::from("x"), false);
+        }
+        let left = place.beside("enrolment.json");
+        fs::write(&left, "{}").unwrap();
+        pending.remove_at_end(left.clone());
+        pending.only_named(&format!("password_file = {:?}", place.beside("broker.password")));
+        pending.write().unwrap();
+        pending.finish();
+        assert!(place.beside("broker.password").exists() && !place.beside("a.key").exists());
+        assert!(left.exists(), "an enrolment that is not used can be taken up");
+    }
+
+    #[test]
+    fn a_secret_keeps_its_spaces_and_is_neither_empty_nor_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        let said = |text: &str| {
+            fs::write(&file, text).unwrap();
+            read(&file).map(|secret| secret.to_string())
+        };
+        assert_eq!(said(" pass word \r\nmore").unwrap(), " pass word ");
+        assert!(said(" \n").unwrap_err().contains("empty"));
+        assert!(said(&"x".repeat(65_537)).unwrap_err().contains("longer"));
     }
 }
